@@ -1,0 +1,1 @@
+"""Quantum circuits (placeholder until the lead finishes)."""

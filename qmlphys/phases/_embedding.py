@@ -1,0 +1,98 @@
+"""Principal axes and diffusion maps of snapshots, block by block: int8 snapshots stay int8 in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+
+__all__ = ["blocks", "diffuse", "diffusion_axes", "principal_axes", "project", "squared_distances"]
+
+Floats = npt.NDArray[np.float64]
+
+# Rows that are turned into floating point at a time.
+_BLOCK = 4096
+
+
+def blocks(rows: npt.NDArray[Any]) -> Iterator[Floats]:
+    """Yield the rows as float64, a few thousand at a time."""
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start : start + _BLOCK].astype(np.float64)
+
+
+def _with_sign(axes: Floats) -> Floats:
+    """Give each axis a sign of its own: an eigenvector has none, so its largest entry is made positive."""
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return axes * np.sign(largest)
+
+
+def principal_axes(rows: npt.NDArray[Any], mean: Floats, n_components: int) -> tuple[Floats, Floats]:
+    """Return the leading axes (n_components, n_features) of the second moment about `mean`, and their shares of it."""
+    n_samples, n_features = rows.shape
+    if n_samples < n_features:
+        singular, axes = np.linalg.svd(rows.astype(np.float64) - mean, full_matrices=False)[1:]
+        moments, trace = singular[:n_components] ** 2, float((singular**2).sum())
+    else:
+        moment = np.zeros((n_features, n_features))
+        for block in blocks(rows):
+            block -= mean
+            moment += block.T @ block
+        ascending, vectors = eigh(moment, subset_by_index=(n_features - n_components, n_features - 1))
+        moments, axes, trace = ascending[::-1], vectors.T[::-1], float(np.trace(moment))
+    if not trace > 0:
+        raise ValueError("Argument `X` must hold different rows, but they are all the same.")
+    return _with_sign(axes[:n_components]), np.maximum(moments, 0) / trace
+
+
+def project(rows: npt.NDArray[Any], mean: Floats, axes: Floats) -> Floats:
+    """Return the coordinates (n, n_components) along the axes."""
+    return np.concatenate([(block - mean) @ axes.T for block in blocks(rows)])
+
+
+def squared_distances(block: Floats, landmarks: Floats, *, symmetric: bool) -> Floats:
+    """Return squared distances (n, n_landmarks); with the symmetry, to the landmark or its mirror image."""
+    overlap = block @ landmarks.T
+    if symmetric:
+        overlap = np.abs(overlap)
+    squares = (block**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)
+    return np.maximum(squares - 2 * overlap, 0)
+
+
+def diffusion_axes(
+    landmarks: Floats, n_components: int, *, bandwidth: float, symmetric: bool
+) -> tuple[Floats, Floats, float]:
+    """Return eigenvectors (n_components, n_landmarks), shares of the squared diffusion distance, the kernel's scale.
+
+    The random walk goes from one landmark to another with probability proportional to exp(-d^2 / scale). Its right
+    eigenvectors, less the constant one, have norm 1 under the stationary distribution.
+    """
+    distances = squared_distances(landmarks, landmarks, symmetric=symmetric)
+    np.fill_diagonal(distances, 0)
+    n = len(landmarks)
+    mean = float(distances.sum()) / (n * (n - 1))
+    # Rounding leaves distances of this order between equal rows.
+    if not mean > 1e-12 * float((landmarks**2).sum()) / n:
+        raise ValueError(
+            "Argument `X` must hold different rows, but all landmarks are the same"
+            f"{' (up to a mirror image)' if symmetric else ''}."
+        )
+    kernel = np.exp(-distances / (bandwidth * mean))
+    root = np.sqrt(kernel.sum(axis=1))
+    values, vectors = np.linalg.eigh(kernel / np.outer(root, root))
+    walk = (vectors[:, ::-1] / root[:, None]) * np.sqrt((root**2).sum())
+    weights = values[-2::-1] ** 2
+    return _with_sign(walk[:, 1 : n_components + 1].T), weights[:n_components] / weights.sum(), bandwidth * mean
+
+
+def diffuse(rows: npt.NDArray[Any], landmarks: Floats, axes: Floats, *, scale: float, symmetric: bool) -> Floats:
+    """Return the diffusion coordinates of any rows: the eigenvectors averaged over one step of the walk."""
+    parts = []
+    for block in blocks(rows):
+        logits = -squared_distances(block, landmarks, symmetric=symmetric) / scale
+        # Shifted before the exponential: a row far from every landmark would divide zero by zero.
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        parts.append(weights @ axes.T / weights.sum(axis=1, keepdims=True))
+    return np.concatenate(parts)
