@@ -37,8 +37,6 @@ class ClusterTables:
         Neighbours, for Wolff; entries from `degree` on are not read.
     degree : ndarray of int64, shape (n_sites,)
         Number of neighbours.
-    edges : ndarray, shape (2, n_edges)
-        All edges, for counting.
     """
 
     row: int
@@ -47,7 +45,6 @@ class ClusterTables:
     follows: NDArray[np.uint8]
     partners: NDArray
     degree: NDArray[np.int64]
-    edges: NDArray
 
 
 def cluster_tables(lattice: Lattice) -> ClusterTables:
@@ -71,7 +68,6 @@ def cluster_tables(lattice: Lattice) -> ClusterTables:
         follows=follows,
         partners=np.maximum(partners, 0).astype(dtype),
         degree=(lattice.neighbours >= 0).sum(axis=1),
-        edges=np.ascontiguousarray(lattice.edges.T).astype(dtype),
     )
 
 
@@ -198,11 +194,14 @@ def wolff(spins, partners, degree, alike, threshold, state, n_steps):
 
 
 @njit(cache=True, nogil=True)
-def count(spins, edges):
-    """Sum of s s' over the edges and sum of s over the sites of one chain."""
+def count(spins, row, first, second):
+    """Sum of s s' over the edges and sum of s over the sites of one chain; the edges are from `ClusterTables`."""
     pairs = 0
-    for edge in range(edges.shape[1]):
-        pairs += spins[edges[0, edge]] * spins[edges[1, edge]]
+    for start in range(0, spins.size, row):
+        for site in range(start + 1, start + row):
+            pairs += spins[site] * spins[site - 1]
+    for edge in range(first.size):
+        pairs += spins[first[edge]] * spins[second[edge]]
     total = 0
     for site in range(spins.size):
         total += spins[site]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +20,27 @@ from qmlphys.montecarlo import _clusters, _kernels
 from qmlphys.montecarlo._layout import REPLICAS, Geometry, bit_planes, geometry
 from qmlphys.montecarlo._random import states
 
-__all__ = ["ALGORITHMS", "ClusterUnit", "MetropolisUnit", "Series", "Tables", "Unit", "make_units", "start_spins"]
+__all__ = [
+    "ALGORITHMS",
+    "ClusterUnit",
+    "MetropolisUnit",
+    "Series",
+    "Tables",
+    "Unit",
+    "is_compiled",
+    "make_units",
+    "start_spins",
+]
 
 ALGORITHMS = ("metropolis", "wolff", "swendsen-wang")
 _CHAINS_PER_CLUSTER_UNIT = 8
+
+
+def is_compiled(algorithm: str) -> bool:
+    """Whether the kernel of an algorithm lies compiled in numba's cache; otherwise its first use takes seconds."""
+    kernel = {"metropolis": _kernels.trajectory, "wolff": _clusters.wolff}.get(algorithm, _clusters.swendsen_wang)
+    module, name = kernel.py_func.__module__.rpartition(".")[2], kernel.py_func.__name__
+    return bool(kernel.signatures) or any(Path(kernel.stats.cache_path).glob(f"{module}.{name}-*.nbi"))
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,13 @@ class Series:
     chains: NDArray[np.int64]
     pairs: NDArray[np.int64]
     spins: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: list[Series]) -> Series:
+        """Successive parts of one run as one."""
+        pairs = np.concatenate([part.pairs for part in parts], axis=1)
+        spins = np.concatenate([part.spins for part in parts], axis=1)
+        return cls(parts[0].temperatures, parts[0].chains, pairs, spins)
 
 
 class Unit(Protocol):
@@ -226,12 +251,13 @@ class ClusterUnit:
 
     def trajectory(self, n_measurements: int, n_skip: int) -> Series:
         """Measure after every `n_skip` updates."""
+        t = self._tables
         pairs = np.empty((len(self._spins), n_measurements), dtype=np.int64)
         spins = np.empty_like(pairs)
         for chain in range(len(self._spins)):
             for k in range(n_measurements):
                 self._advance_chain(chain, n_skip)
-                pairs[chain, k], spins[chain, k] = _clusters.count(self._spins[chain], self._tables.edges)
+                pairs[chain, k], spins[chain, k] = _clusters.count(self._spins[chain], t.row, t.first, t.second)
         return Series(self.members[:, 0], self.members[:, 1], pairs, spins)
 
     def snapshot(self, out: NDArray[np.int8]) -> None:

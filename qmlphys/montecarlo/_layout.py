@@ -3,9 +3,9 @@
 A word holds 64 replicas (chains) of one site at one temperature. A vector has eight lanes, and a *group* is what one
 vector works on: `n_slabs` slabs of the lattice times `8 // n_slabs` words. Slabs are equal blocks of rows; as the
 lattice is periodic, the site in row r of slab a has its neighbours in the same places of slab a, or, across an edge, of
-slab a +- 1: the same vector with its lanes rotated. So one vector updates eight distant sites of the same 64 replicas, and a
-single temperature fills the machine. Slabs of fewer than two rows would update neighbours at once, which is wrong; then
-lanes go to other words.
+slab a +- 1: the same vector with its lanes rotated. So one vector updates eight distant sites of the same 64 replicas,
+and a single temperature fills the machine. Slabs of fewer than two rows would update neighbours at once, which is
+wrong; then lanes go to other words.
 """
 
 from __future__ import annotations
