@@ -230,7 +230,7 @@ def collapse(
     """Fit R(T, L) = R* + sum of a_k x^k + (b + c x) L^-omega with x = (T - T_c) L^(1/nu) to all sizes at once.
 
     Weighted least squares by variable projection: the coefficients, in which R is linear, are solved for exactly at
-    every step of a Levenberg-Marquardt search over T_c and 1/nu (and omega, d). Without a `guess` the search starts from
+    every step of a Levenberg-Marquardt search over T_c and 1/nu (and omega, d). Without a `guess` it starts from
     the best points of a grid that spans the data; no known critical value enters.
 
     Parameters
@@ -325,7 +325,9 @@ def collapse(
     residuals = solutions.residuals[best]
     chi2 = float(residuals @ residuals)
     dof = len(v) - n_parameters
-    measured = None if errors is not None or table is None or replica_kind == "bootstrap" else table.shape[1]
+    measured = None
+    if table is not None and replica_kind == "jackknife" and np.allclose(sigma, replica_errors(table.T, replica_kind)):
+        measured = table.shape[1]
     return Collapse(
         Estimate(standard[0], sd[0]),
         Estimate(1 / inverse_nu, nu_error),

@@ -176,7 +176,7 @@ def pair_crossing(
 
     References
     ----------
-    K. Binder, Z. Phys. B 43, 119 (1981), sec. 4.
+    K. Binder, Z. Phys. B 43, 119 (1981) (crossing of cumulants).
 
     Examples
     --------
@@ -273,7 +273,7 @@ def slope_at(
 
     References
     ----------
-    A. M. Ferrenberg, D. P. Landau, Phys. Rev. B 44, 5081 (1991), sec. II (slopes of cumulants at T_c).
+    A. M. Ferrenberg, D. P. Landau, Phys. Rev. B 44, 5081 (1991) (slopes of cumulants at T_c).
 
     Examples
     --------

@@ -169,7 +169,7 @@ def ising_square_free_energy(size: int, temperature: npt.ArrayLike) -> Values:
 
     References
     ----------
-    B. Kaufman, Phys. Rev. 76, 1232 (1949), eqs. 81 and 83.
+    B. Kaufman, Phys. Rev. 76, 1232 (1949), partition function of the finite torus.
 
     Examples
     --------
@@ -205,8 +205,8 @@ def ising_square_energy(size: int, temperature: npt.ArrayLike) -> Values:
 
     References
     ----------
-    B. Kaufman, Phys. Rev. 76, 1232 (1949), eqs. 81 and 83; A. E. Ferdinand, M. E. Fisher, Phys. Rev. 185, 832 (1969),
-    eqs. 2.1-2.10.
+    B. Kaufman, Phys. Rev. 76, 1232 (1949), partition function of the finite torus; A. E. Ferdinand, M. E. Fisher, Phys.
+    Rev. 185, 832 (1969), sec. II (its derivatives).
 
     Examples
     --------
@@ -239,8 +239,8 @@ def ising_square_specific_heat(size: int, temperature: npt.ArrayLike) -> Values:
 
     References
     ----------
-    B. Kaufman, Phys. Rev. 76, 1232 (1949), eqs. 81 and 83; A. E. Ferdinand, M. E. Fisher, Phys. Rev. 185, 832 (1969),
-    eqs. 2.1-2.10.
+    B. Kaufman, Phys. Rev. 76, 1232 (1949), partition function of the finite torus; A. E. Ferdinand, M. E. Fisher, Phys.
+    Rev. 185, 832 (1969), sec. II (its derivatives).
 
     Examples
     --------

@@ -73,7 +73,7 @@ def critical_temperature(lattice_name: str) -> float:
 
     References
     ----------
-    L. Onsager, Phys. Rev. 65, 117 (1944), eq. 1.1 (square); R. M. F. Houtappel, Physica 16, 425 (1950) (triangular,
+    L. Onsager, Phys. Rev. 65, 117 (1944), eq. 121 (square); R. M. F. Houtappel, Physica 16, 425 (1950) (triangular,
     honeycomb); A. M. Ferrenberg, J. Xu, D. P. Landau, Phys. Rev. E 97, 043301 (2018) (cubic).
 
     Examples
@@ -102,7 +102,7 @@ def _onsager(temperature: npt.ArrayLike) -> tuple[Values, Values, Values, Values
 
 
 def _far_from_critical(finite: Callable[[int, Values], Values], temperatures: Values, values: Values) -> Values:
-    """Replace values where the closed form loses digits; there a torus of the largest size is infinite to all digits."""
+    """Replace values where the closed form loses digits by those of the largest torus, infinite to all digits there."""
     far = (temperatures < COLD) | (temperatures > HOT)
     result = np.array(values)
     result[far] = finite(MAX_SIZE, temperatures[far])
@@ -129,7 +129,7 @@ def onsager_energy(temperature: npt.ArrayLike) -> Values:
 
     References
     ----------
-    L. Onsager, Phys. Rev. 65, 117 (1944), eq. 116b.
+    L. Onsager, Phys. Rev. 65, 117 (1944), eq. 116.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
@@ -67,6 +67,7 @@ def test_print(mean, error, text):
     assert str(Estimate(mean, error)) == text
 
 
+@settings(derandomize=True, deadline=None)
 @given(
     st.floats(-1e9, 1e9, allow_subnormal=False),
     st.floats(1e-9, 1e9),

@@ -167,12 +167,16 @@ def wolff(spins, partners, degree, alike, threshold, state, n_steps):
     Parameters are those of `swendsen_wang`; `partners` and `degree` are from `ClusterTables`.
     """
     stack = np.empty(spins.size, dtype=partners.dtype)
+    # Number of the last cluster a site was in. A flipped spin alone does not tell: where bonds are frustrated, a member
+    # of the cluster looks from another member as if it were still to be flipped.
+    last = np.full(spins.size, -1, dtype=np.int64)
     s0 = state[0]
     s1 = state[1]
     n_flipped = 0
-    for _ in range(n_steps):
+    for step in range(n_steps):
         seed, s0, s1 = below(spins.size, s0, s1)
         stack[0] = seed
+        last[seed] = step
         spins[seed] = -spins[seed]
         top = 1
         while top > 0:
@@ -182,9 +186,10 @@ def wolff(spins, partners, degree, alike, threshold, state, n_steps):
             unflipped = -spins[site]
             for q in range(degree[site]):
                 other = partners[site, q]
-                if spins[other] * unflipped == alike:
+                if spins[other] * unflipped == alike and last[other] != step:
                     word, s0, s1 = scalar_step(s0, s1)
                     if (word >> np.uint64(32)) < threshold:
+                        last[other] = step
                         spins[other] = -spins[other]
                         stack[top] = other
                         top += 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qmlphys.hamiltonians import Ising
 from qmlphys.lattices import Lattice
 from qmlphys.montecarlo import _clusters, _kernels
-from qmlphys.montecarlo._layout import REPLICAS, Geometry, bit_planes, geometry
+from qmlphys.montecarlo._layout import LAZY_DIGITS, REPLICAS, Geometry, bit_planes, geometry
 from qmlphys.montecarlo._random import states
 
 __all__ = [
@@ -174,7 +174,7 @@ class MetropolisUnit:
         # Words without chains run along at the first temperature and are never read.
         lanes = [temperatures[blocks[word][0] if word < len(blocks) else blocks[0][0]] for word in range(n_words)]
         probabilities = np.exp(-differences[:, None] / np.array(lanes * n_slabs)[None, :])
-        self._planes = bit_planes(np.minimum(probabilities, np.nextafter(1.0, 0.0))).ravel()
+        self._planes = bit_planes((1.0 - 0.5**LAZY_DIGITS) * probabilities).ravel()
         words = np.zeros((n_reduced, n_slabs, n_words), dtype=np.uint64)
         shifts = np.uint64(1) << np.arange(REPLICAS, dtype=np.uint64)
         for word, rows in enumerate(spins):
@@ -183,6 +183,13 @@ class MetropolisUnit:
             words[:, :, word] = packed.reshape(n_slabs, n_reduced).T
         self._words = words.ravel()
         self._signs = tables.geometry.degree.sum() * n_slabs // 2, tables.model.lattice.n_sites
+
+    def leave_out(self, temperatures: NDArray[np.bool_]) -> None:
+        """Report no more on some temperatures (a mask over their indices): other units have taken them over."""
+        kept = ~temperatures[self.members[:, 0]]
+        words = self._replicas[kept] // REPLICAS
+        self.members, self._replicas = self.members[kept], self._replicas[kept]
+        self._n_chains = [int(np.count_nonzero(words == word)) for word in range(len(self._n_chains))]
 
     def _run(self) -> tuple[NDArray, ...]:
         g = self._geometry

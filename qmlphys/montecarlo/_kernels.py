@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from qmlphys.montecarlo._layout import N_PLANES, REPLICAS
+from qmlphys.montecarlo._layout import LAZY_DIGITS, N_PLANES, REPLICAS
 from qmlphys.montecarlo._random import step
 from qmlphys.montecarlo._simd import LANES, any_set, load, rotate_lanes, store, zeros
 
@@ -63,10 +63,11 @@ def _class_mask(spin, ones, twos, fours, code):
 
 @njit(cache=True, nogil=True)
 def metropolis(words, degree, neighbours, rotations, class_start, class_code, planes, state, n_sweeps):
-    """Sweep a group: every site once a sweep, in order, accepted with probability min(1, exp(-dE/T)).
+    """Sweep a group: every site once a sweep, in order, accepted with probability (1 - 2^-4) min(1, exp(-dE/T)).
 
     The acceptance is the comparison of a random binary fraction with the acceptance probability of the replica's class
-    of move, digit by digit from the top, until every replica is decided (at most 64 digits).
+    of move, digit by digit from the top, until every replica is decided (at most 64 digits). Why not with probability
+    min(1, exp(-dE/T)): see `LAZY_DIGITS`.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def metropolis(words, degree, neighbours, rotations, class_start, class_code, pl
     degree, neighbours, rotations
         From `Geometry`.
     class_start : int64 (max degree + 2,)
-        Classes of a site of degree d: class_start[d] to class_start[d + 1]. Moves in no class lower the energy.
+        Classes of a site of degree d: class_start[d] to class_start[d + 1]. Moves in no class do not raise the energy.
     class_code : int64 (n_classes,)
         See `_class_mask`.
     planes : uint64 (n_classes * 64 * 8,)
@@ -103,9 +104,15 @@ def metropolis(words, degree, neighbours, rotations, class_start, class_code, pl
                 mask_b = _class_mask(spin, ones, twos, fours, class_code[start + 1])
                 a = class_size * start
                 b = a + class_size
-                undecided = mask_a | mask_b
-                accepted = ~undecided
-                for k in range(_FIRST_DIGITS):
+                uphill = mask_a | mask_b
+                rest = ~uphill
+                undecided = ~zeros()
+                accepted = zeros()
+                for k in range(LAZY_DIGITS):
+                    threshold = (mask_a & load(planes, a + LANES * k)) | (mask_b & load(planes, b + LANES * k)) | rest
+                    undecided, accepted, s0, s1 = _compare(threshold, undecided, accepted, s0, s1)
+                undecided = undecided & uphill
+                for k in range(LAZY_DIGITS, _FIRST_DIGITS):
                     threshold = (mask_a & load(planes, a + LANES * k)) | (mask_b & load(planes, b + LANES * k))
                     undecided, accepted, s0, s1 = _compare(threshold, undecided, accepted, s0, s1)
                 while digit < N_PLANES and any_set(undecided):
@@ -114,21 +121,26 @@ def metropolis(words, degree, neighbours, rotations, class_start, class_code, pl
                         undecided, accepted, s0, s1 = _compare(threshold, undecided, accepted, s0, s1)
                     digit += 2
             else:
-                undecided = zeros()
+                uphill = zeros()
                 for c in range(n_classes):
                     mask = _class_mask(spin, ones, twos, fours, class_code[start + c])
                     store(masks, LANES * c, mask)
-                    undecided = undecided | mask
-                accepted = ~undecided
+                    uphill = uphill | mask
+                rest = ~uphill
+                undecided = ~zeros()
+                accepted = zeros()
                 digit = 0
                 while digit < N_PLANES and (digit < _FIRST_DIGITS or any_set(undecided)):
                     for k in range(digit, digit + 2):
-                        threshold = zeros()
+                        threshold = rest
                         for c in range(n_classes):
                             plane = class_size * (start + c) + LANES * k
                             threshold = threshold | (load(masks, LANES * c) & load(planes, plane))
                         undecided, accepted, s0, s1 = _compare(threshold, undecided, accepted, s0, s1)
                     digit += 2
+                    if digit == LAZY_DIGITS:
+                        undecided = undecided & uphill
+                        rest = zeros()
             store(words, place, spin ^ accepted)
     store(state, 0, s0)
     store(state, LANES, s1)

@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 from qmlphys.lattices import Lattice
 from qmlphys.montecarlo._simd import LANES
 
-__all__ = ["N_PLANES", "REPLICAS", "Geometry", "bit_planes", "geometry"]
+__all__ = ["LAZY_DIGITS", "N_PLANES", "REPLICAS", "Geometry", "bit_planes", "geometry"]
 
 REPLICAS = 64  # replicas in a word
 N_PLANES = 64  # binary digits of an acceptance probability
+# Metropolis accepts moves with 1 - 2^-4 times the usual probability. Without that chance to stay, sweeps in order are
+# deterministic wherever no move raises the energy and can be reducible: the states of a ring fall into n/2 classes that
+# are never left, a 4 x 4 torus has 32 pairs of states that turn into each other for ever, and at J = h = 0 every sweep
+# turns all spins over. With it, one sweep can make any single flip or none: it is irreducible and aperiodic.
+# An even number, because the kernel draws digits in pairs.
+LAZY_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ def bit_planes(probabilities: NDArray[np.float64]) -> NDArray[np.uint64]:
     ndarray of uint64, shape (n_classes, 64, n_lanes)
         All ones where the digit is 1, zero elsewhere. A double has 53 digits, so nothing is rounded away above 2^-64.
     """
-    digits = np.array([[int(float(p) * 2.0**N_PLANES) for p in row] for row in probabilities], dtype=np.uint64)
+    digits = np.array([int(p * 2.0**N_PLANES) for p in probabilities.ravel().tolist()], dtype=np.uint64)
+    digits = digits.reshape(probabilities.shape)
     shifts = np.arange(N_PLANES - 1, -1, -1, dtype=np.uint64)
     bits = (digits[:, None, :] >> shifts[None, :, None]) & np.uint64(1)
     return np.ascontiguousarray(bits * np.uint64(2**64 - 1))

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from qmlphys import snapshots
 from qmlphys.hamiltonians import Ising
 from qmlphys.montecarlo._arguments import seed_number, temperature_list, whole_number
-from qmlphys.montecarlo._engines import ALGORITHMS, Series, Tables, Unit, is_compiled, make_units
+from qmlphys.montecarlo._engines import ALGORITHMS, MetropolisUnit, Series, Tables, Unit, is_compiled, make_units
 from qmlphys.stats import autocorrelation_time
 
 __all__ = ["Simulation"]
@@ -70,8 +70,8 @@ class Simulation:
     -----
     A sweep is n_sites attempted flips (Metropolis), one update of all clusters (Swendsen-Wang) or the flip of one
     cluster (Wolff). Chains start in the ground states, half of them in each, or at random above the mean-field
-    temperature z |J|. Sequential Metropolis sweeps are slow to mix where nearly every flip is accepted (T >> z |J|);
-    "auto" finds clusters faster there.
+    temperature z |J|. Metropolis visits the sites in order and leaves each alone with a probability of at least 1/16,
+    without which ordered sweeps can be reducible (on a ring they are).
 
     Examples
     --------
@@ -264,7 +264,10 @@ class Simulation:
         slow = self._pilot(_AUTO_PILOT, progress=progress)
         if not slow.any():
             return
-        keep = [unit for unit in self._units if not slow[unit.members[:, 0]].all()]
+        for unit in self._units:
+            if isinstance(unit, MetropolisUnit):
+                unit.leave_out(slow)
+        keep = [unit for unit in self._units if unit.members.size]
         clusters = ["swendsen-wang" if slow[t] else "" for t in range(n)]
         self._start(clusters, self._seeds[1], progress=progress)
         self.n_thermalize[slow] = 0

@@ -33,65 +33,60 @@ def _lines(shape: tuple[int, ...], kernel_size: int) -> npt.NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _count(spins, lines, width, kernel_size, counts):  # type: ignore[no-untyped-def]
-    n_lines, n_columns = lines.shape
-    column = np.empty(width + kernel_size - 1, dtype=np.int32)
-    # Neighbouring sites often show the same pattern; two tables keep one increment from waiting for the other.
-    odd = np.zeros(counts.shape[1], dtype=np.int32)
-    even = np.zeros(counts.shape[1], dtype=np.int32)
-    top = n_columns * (kernel_size - 1)
-    for row in range(spins.shape[0]):
-        odd[:] = 0
-        even[:] = 0
-        for line in range(n_lines):
+def _read_line(spins, starts, width, kernel_size, column, codes):  # type: ignore[no-untyped-def]
+    """Write the patterns of all windows that start on one line; simple loops over slices, which compile to SIMD."""
+    n_columns = len(starts)
+    for m in range(n_columns):
+        line = spins[starts[m] * width : (starts[m] + 1) * width]
+        # The sign bit of an int8 is the bit of the spin.
+        if m == 0:
             for j in range(width):
-                column[j] = spins[row, lines[line, 0] * width + j] < 0
-            for m in range(1, n_columns):
-                start = lines[line, m] * width
-                for j in range(width):
-                    column[j] |= np.int32(spins[row, start + j] < 0) << m
-            for j in range(kernel_size - 1):
-                column[width + j] = column[j % width]
-            code = np.int32(0)
-            for j in range(kernel_size - 1):
-                code |= column[j] << (n_columns * j)
+                column[j] = (line[j] >> 7) & 1
+        else:
+            for j in range(width):
+                column[j] |= ((line[j] >> 7) & 1) << m
+    for j in range(kernel_size - 1):
+        column[width + j] = column[j % width]
+    for j in range(width):
+        codes[j] = column[j]
+    for m in range(1, kernel_size):
+        shifted = column[m : m + width]
+        for j in range(width):
+            codes[j] |= shifted[j] << (m * n_columns)
+
+
+@njit(cache=True)
+def _count(spins, lines, width, kernel_size, counts):  # type: ignore[no-untyped-def]
+    column = np.empty(width + kernel_size, dtype=np.uint16)
+    codes = np.empty(width, dtype=np.uint16)
+    # Neighbouring sites often show the same pattern; two tables keep one increment from waiting for the other.
+    even = np.zeros(counts.shape[1], dtype=np.int32)
+    odd = np.zeros(counts.shape[1], dtype=np.int32)
+    for row in range(spins.shape[0]):
+        even[:] = 0
+        odd[:] = 0
+        for line in range(lines.shape[0]):
+            _read_line(spins[row], lines[line], width, kernel_size, column, codes)
             for j in range(width // 2):
-                code |= column[2 * j + kernel_size - 1] << top
-                even[code] += 1
-                code >>= n_columns
-                code |= column[2 * j + kernel_size] << top
-                odd[code] += 1
-                code >>= n_columns
+                even[codes[2 * j]] += 1
+                odd[codes[2 * j + 1]] += 1
             if width % 2:
-                even[code | (column[width + kernel_size - 2] << top)] += 1
+                even[codes[width - 1]] += 1
         for pattern in range(counts.shape[1]):
             counts[row, pattern] = even[pattern] + odd[pattern]
 
 
 @njit(cache=True)
 def _mean(spins, lines, width, kernel_size, table, means):  # type: ignore[no-untyped-def]
-    n_lines, n_columns = lines.shape
-    column = np.empty(width + kernel_size - 1, dtype=np.int32)
-    top = n_columns * (kernel_size - 1)
+    column = np.empty(width + kernel_size, dtype=np.uint16)
+    codes = np.empty(width, dtype=np.uint16)
     for row in range(spins.shape[0]):
         total = 0.0
-        for line in range(n_lines):
+        for line in range(lines.shape[0]):
+            _read_line(spins[row], lines[line], width, kernel_size, column, codes)
             for j in range(width):
-                column[j] = spins[row, lines[line, 0] * width + j] < 0
-            for m in range(1, n_columns):
-                start = lines[line, m] * width
-                for j in range(width):
-                    column[j] |= np.int32(spins[row, start + j] < 0) << m
-            for j in range(kernel_size - 1):
-                column[width + j] = column[j % width]
-            code = np.int32(0)
-            for j in range(kernel_size - 1):
-                code |= column[j] << (n_columns * j)
-            for j in range(width):
-                code |= column[j + kernel_size - 1] << top
-                total += table[code]
-                code >>= n_columns
-        means[row] = total / (n_lines * width)
+                total += table[codes[j]]
+        means[row] = total / (lines.shape[0] * width)
 
 
 def _check(spins: npt.NDArray[Any], shape: tuple[int, ...], kernel_size: int) -> npt.NDArray[np.int8]:

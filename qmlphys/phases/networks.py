@@ -3,8 +3,8 @@
 The convolutional net averages local features over the lattice before its small dense head. Its weights therefore apply
 to every size, and for spins there is a short cut: if it has one convolution layer, a local feature is a function of the
 window of spins it looks at, so the average over the lattice is *exactly* linear in the counts of the local patterns
-(512 of them for a 3 x 3 window). Patterns are counted once a snapshot; after that, training and inference on any lattice
-cost one (n, 512) x (512, channels) product instead of a convolution over all sites.
+(512 of them for a 3 x 3 window). Patterns are counted once a snapshot; after that, training and inference on any
+lattice cost one (n, 512) x (512, channels) product instead of a convolution over all sites.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from qmlphys.phases._patterns import MAX_PATTERN_SITES, pattern_spins
 
@@ -96,7 +96,7 @@ class DenseNetwork(nn.Module):
         Tensor of shape (n, n_outputs)
             Logits.
         """
-        return self.head(F.relu(features))
+        return self.head(functional.relu(features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (n, n_outputs) of input (n, n_sites)."""
@@ -112,7 +112,7 @@ class PeriodicCNN(nn.Module):
         The lattice's shape, 1 to 3 axes; sites are numbered in row-major order. It may be set anew at any time
         (`network.shape = (64, 64)`): no weight depends on it.
     channels : sequence of int
-        Channels of the convolution layers, at least one. With one layer (the default) spins can be fed as pattern counts.
+        Channels of the convolution layers, at least one. With one layer (the default), spins can be fed as counts.
     kernel_size : int, optional
         Width of the convolution window along every axis; 3 by default, 2 in three dimensions.
     pointwise : sequence of int
@@ -187,7 +187,7 @@ class PeriodicCNN(nn.Module):
     def _mix(self, x: Tensor) -> Tensor:
         """Apply the pointwise layers to channels that are the last axis."""
         for layer in self.pointwise:
-            x = F.relu(layer(x))
+            x = functional.relu(layer(x))
         return x
 
     def features(self, x: Tensor) -> Tensor:
@@ -205,7 +205,7 @@ class PeriodicCNN(nn.Module):
         """
         x = x.reshape(len(x), 1, *self.shape)
         for layer in self.convolutions:
-            x = F.relu(layer(self._wrap(x)))
+            x = functional.relu(layer(self._wrap(x)))
         return self._mix(x.flatten(2).transpose(1, 2)).mean(1)
 
     def pattern_features(self) -> Tensor:
@@ -218,10 +218,10 @@ class PeriodicCNN(nn.Module):
         """
         if not self.supports_histogram:
             raise ValueError(
-                f"Pattern counts need one convolution layer with a window of at most {MAX_PATTERN_SITES} sites, but there "
-                f"are {len(self.convolutions)} layers with windows of {self.kernel_size ** len(self.shape)} sites."
+                f"Pattern counts need one convolution layer with a window of at most {MAX_PATTERN_SITES} sites, but "
+                f"there are {len(self.convolutions)} layers, windows of {self.kernel_size ** len(self.shape)} sites."
             )
-        return self._mix(F.relu(self.convolutions[0](self.patterns)).flatten(1))
+        return self._mix(functional.relu(self.convolutions[0](self.patterns)).flatten(1))
 
     def features_histogram(self, counts: Tensor) -> Tensor:
         """Return the same features from pattern counts (or frequencies), shape (n, n_patterns)."""

@@ -1,0 +1,28 @@
+"""Pictures: data in, matplotlib Axes out.
+
+Every function draws on the axes given as `ax`, or on those of a new figure (``ax.figure``), and returns them. One
+restrained style serves all; it is applied locally, and pyplot's global state is never touched. A measured curve is a
+Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.phases.mean_curve` and `curve` make it.
+"""
+
+from __future__ import annotations
+
+from qmlphys._plot_curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys._plot_numbers import accuracies, estimates
+from qmlphys._plot_snapshots import plane, snapshot_grid
+from qmlphys._plot_style import STYLE, figure, save
+
+__all__ = [
+    "STYLE",
+    "accuracies",
+    "curve",
+    "curves",
+    "data_collapse",
+    "estimates",
+    "figure",
+    "indicator",
+    "network_output",
+    "plane",
+    "save",
+    "snapshot_grid",
+]
