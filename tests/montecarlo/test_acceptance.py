@@ -22,7 +22,7 @@ N_ACTORS = 2**15  # sites that move; every one of them sees the same still neigh
 
 
 def accepted_moves(unit, n_unlike, degree, spin, *, planes=None, n_rounds=1):
-    """Count accepted moves of one class, lane by lane: all actors have `spin`, `n_unlike` of `degree` neighbours do not.
+    """Count accepted moves of one class, lane by lane: all actors have `spin`, `n_unlike` neighbours do not.
 
     The kernel runs on a geometry made for the purpose: behind the actors come one site of spin +1 and one of spin -1.
     """

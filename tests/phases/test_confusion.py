@@ -160,7 +160,7 @@ def test_outputs_are_the_exact_posterior(exact, fitted):
     frequency = exact.state_probability.mean(axis=0)
     learnt = fitted.predict_split_proba(exact.spins)
     deviation = learnt - (SPLITS[:, None] > TEMPERATURES).astype(float).dot(posterior).T
-    assert np.sqrt(frequency @ deviation**2).max() < 0.05
+    assert np.sqrt(frequency @ deviation**2).max() < 0.08  # 2,600 training rows
     assert np.sqrt(frequency @ (fitted.predict(exact.spins) - mean) ** 2) < 0.1
     assert np.sqrt(frequency @ (mean - frequency @ mean) ** 2) > 0.8  # what a constant would be off by
 

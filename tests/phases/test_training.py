@@ -82,7 +82,7 @@ def test_masked_terms_do_not_train():
     none = np.zeros(len(y), dtype=bool)
     network = build(partial(DenseNetwork, 16, hidden=(8,), n_outputs=3), seed=0)
     before = network.head[-1].weight.detach().clone()
-    train(network, X, targets, validation=none, plan=Plan(max_epochs=8), seed=0, weights=weights)
+    train(network, X, targets, validation=none, plan=Plan(max_epochs=30, batch_size=64), seed=0, weights=weights)
     after = network.head[-1].weight.detach()
     assert torch.equal(before[1], after[1])
     assert not torch.equal(before[0], after[0])
@@ -92,7 +92,7 @@ def test_masked_terms_do_not_train():
     spoiled = np.where(np.arange(len(y)) < 200, 1 - y, y)
     network = build(partial(DenseNetwork, 16, hidden=(8,)), seed=0)
     train(
-        network, X, spoiled, validation=none, plan=Plan(max_epochs=8), seed=0, weights=(np.arange(len(y)) >= 200).astype(float)
+        network, X, spoiled, validation=none, plan=Plan(max_epochs=30, batch_size=64), seed=0, weights=(np.arange(len(y)) >= 200).astype(float)
     )
     assert ((logits_of(network, X)[:, 0] > 0) == y).mean() > 0.8
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from qmlphys._estimate import Estimate
-from qmlphys._scaling_model import Problem, ScalingModel, covariance_of, minimise, starting_points, to_standard
+from qmlphys.scaling._scaling_model import Problem, ScalingModel, covariance_of, minimise, starting_points, to_standard
+from qmlphys.stats import Estimate
 
 __all__ = ["Collapse", "collapse", "replica_covariance", "replica_errors"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from qmlphys._collapse import replica_covariance
-from qmlphys._estimate import require_finite
+from qmlphys.scaling._collapse import replica_covariance
+from qmlphys.stats._estimate import require_finite
 
 __all__ = ["Cumulant", "cumulant_from_moments", "cumulant_ratio"]
 

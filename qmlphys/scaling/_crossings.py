@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from qmlphys._estimate import Estimate
-from qmlphys._local_fits import ACCEPTED, Curve, bracket, local_fit, locate, read_curve, steep_window
+from qmlphys.scaling._local_fits import ACCEPTED, Curve, bracket, local_fit, locate, read_curve, steep_window
+from qmlphys.stats import Estimate
 
 __all__ = ["crossing", "pair_crossing", "slope_at"]
 

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from qmlphys._estimate import Estimate, require_finite
+from qmlphys.stats._estimate import Estimate, require_finite
 
 __all__ = ["bootstrap", "bootstrap_replicas", "jackknife", "jackknife_covariance", "jackknife_replicas"]
 

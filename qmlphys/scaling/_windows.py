@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from qmlphys._collapse import Collapse, collapse, replica_errors
-from qmlphys._estimate import Estimate
+from qmlphys.scaling._collapse import Collapse, collapse, replica_errors
+from qmlphys.stats import Estimate
 
 __all__ = ["FitWindow", "WindowScan", "window_scan"]
 

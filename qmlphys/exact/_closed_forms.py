@@ -1,7 +1,4 @@
-"""Exact results that simulations and fits are compared with: closed forms and complete enumeration.
-
-Energies are in units of J > 0 and per site, k_B = 1. Temperatures are scalars or arrays; results have their shape.
-"""
+"""Closed forms: critical temperatures, the Onsager solution, the ring."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from qmlphys._enumeration import IsingEnumeration, enumerate_ising
-from qmlphys._kaufman import (
+from qmlphys.exact._kaufman import (
     COLD,
     FROZEN,
     HOT,
@@ -21,19 +17,13 @@ from qmlphys._kaufman import (
     checked_size,
     checked_temperatures,
     ising_square_energy,
-    ising_square_free_energy,
     ising_square_specific_heat,
 )
 
 __all__ = [
-    "IsingEnumeration",
     "critical_temperature",
-    "enumerate_ising",
     "ising_chain_energy",
     "ising_chain_specific_heat",
-    "ising_square_energy",
-    "ising_square_free_energy",
-    "ising_square_specific_heat",
     "onsager_energy",
     "onsager_magnetization",
     "onsager_specific_heat",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from qmlphys._estimate import Estimate, require_finite
+from qmlphys.stats._estimate import Estimate, require_finite
 
 __all__ = ["ExponentFit", "Extrapolation", "exponent_from_slopes", "extrapolate"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from qmlphys._estimate import Estimate, require_finite
+from qmlphys.stats._estimate import Estimate, require_finite
 
 __all__ = ["ACCEPTED", "Curve", "bracket", "local_fit", "locate", "read_curve", "steep_window"]
 

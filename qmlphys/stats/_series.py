@@ -1,8 +1,4 @@
-"""Estimates with error bars: autocorrelation, effective sample size, R-hat, jackknife and bootstrap.
-
-The only home of error bars in the package. Series have the shape ``(n_chains, n_draws)``; chains are independent
-of each other, draws within a chain are correlated. Resampling deletes or repeats whole chains, never single draws.
-"""
+"""Series of correlated draws: autocorrelation time, effective sample size, R-hat and the estimate of a mean."""
 
 from __future__ import annotations
 
@@ -13,23 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, special
 
-from qmlphys._estimate import Estimate, WeightedMean, require_finite, weighted_mean
-from qmlphys._resampling import bootstrap, bootstrap_replicas, jackknife, jackknife_covariance, jackknife_replicas
+from qmlphys.stats._estimate import Estimate, require_finite
 
-__all__ = [
-    "Estimate",
-    "WeightedMean",
-    "autocorrelation_time",
-    "bootstrap",
-    "bootstrap_replicas",
-    "effective_sample_size",
-    "estimate",
-    "jackknife",
-    "jackknife_covariance",
-    "jackknife_replicas",
-    "r_hat",
-    "weighted_mean",
-]
+__all__ = ["autocorrelation_time", "effective_sample_size", "estimate", "r_hat"]
 
 # Chains are said to disagree when the scatter of their means would be this improbable (F test) for the measured tau.
 _DISAGREEMENT = 1e-3

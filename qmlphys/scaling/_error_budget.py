@@ -1,7 +1,4 @@
-"""Finite-size scaling: cumulants, crossings, extrapolation and data collapse, all with error bars.
-
-Plain arrays in, frozen results out; k_B = 1. No known critical value enters: guesses come from the data.
-"""
+"""One error bar from chains, training seeds and fit windows."""
 
 from __future__ import annotations
 
@@ -11,32 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qmlphys._collapse import Collapse, collapse
-from qmlphys._crossings import crossing, pair_crossing, slope_at
-from qmlphys._cumulants import Cumulant, cumulant_from_moments, cumulant_ratio
-from qmlphys._estimate import Estimate, require_finite
-from qmlphys._power_laws import ExponentFit, Extrapolation, exponent_from_slopes, extrapolate
-from qmlphys._windows import FitWindow, WindowScan, window_scan
+from qmlphys.stats._estimate import Estimate, require_finite
 
-__all__ = [
-    "Collapse",
-    "Cumulant",
-    "ErrorBudget",
-    "ExponentFit",
-    "Extrapolation",
-    "FitWindow",
-    "WindowScan",
-    "collapse",
-    "crossing",
-    "cumulant_from_moments",
-    "cumulant_ratio",
-    "exponent_from_slopes",
-    "extrapolate",
-    "join_errors",
-    "pair_crossing",
-    "slope_at",
-    "window_scan",
-]
+__all__ = ["ErrorBudget", "join_errors"]
 
 
 @dataclass(frozen=True)
