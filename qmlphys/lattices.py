@@ -328,7 +328,7 @@ def from_label(label: str) -> Lattice:
     >>> from_label("square(16)") == square(16)
     True
     """
-    match = re.fullmatch(r"(\w+)\((\d{1,8})(, periodic=False)?\)", label)
+    match = re.fullmatch(r"(\w+)\(([1-9][0-9]{0,7})(, periodic=False)?\)", label)
     if match is None or match[1] not in _MAKERS:
         raise ValueError(f"Argument `label` must name a lattice, such as 'square(16)', but it is {label!r}.")
     return _MAKERS[match[1]](int(match[2]), periodic=match[3] is None)

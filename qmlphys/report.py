@@ -75,7 +75,7 @@ class Row:
         """Value and error as they are printed, such as 2.2693(4)."""
         if not math.isfinite(self.value):
             return "none found"
-        if self.error is None or not math.isfinite(self.error):
+        if self.error is None or not math.isfinite(self.error) or self.error == 0:
             return f"{self.value:.6g}"
         return str(Estimate(self.value, self.error))
 

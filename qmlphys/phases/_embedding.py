@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
+from scipy.linalg.blas import ssyrk
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 __all__ = ["blocks", "diffuse", "diffusion_axes", "principal_axes", "project", "squared_distances"]
 
@@ -15,6 +17,10 @@ Floats = npt.NDArray[np.float64]
 
 # Rows that are turned into floating point at a time.
 _BLOCK = 4096
+# Above this number of features a few eigenvectors come faster from Lanczos iterations than from the full reduction,
+_MAX_DENSE = 600
+# and above this one the matrix itself is too large (128 MiB here).
+_MAX_FORMED = 4096
 
 
 def blocks(rows: npt.NDArray[Any]) -> Iterator[Floats]:
@@ -29,19 +35,51 @@ def _with_sign(axes: Floats) -> Floats:
     return axes * np.sign(largest)
 
 
+def _second_moment(rows: npt.NDArray[Any], mean: Floats) -> Floats:
+    n_features = rows.shape[1]
+    moment = np.zeros((n_features, n_features))
+    if rows.dtype != np.int8:
+        for block in blocks(rows):
+            centred = block - mean
+            moment += centred.T @ centred
+        return moment
+    # Sums of +-1 over a block are integers that single precision holds exactly; half of the symmetric matrix is enough.
+    for start in range(0, len(rows), _BLOCK):
+        moment += ssyrk(1.0, rows[start : start + _BLOCK].astype(np.float32), trans=True, lower=False)
+    moment = np.triu(moment) + np.triu(moment, 1).T
+    return moment - len(rows) * np.outer(mean, mean)
+
+
+def _operator(rows: npt.NDArray[Any], mean: Floats) -> LinearOperator:
+    """Return the second moment as what it does to a vector, for when it is too large to be formed."""
+
+    def apply(vector: Floats) -> Floats:
+        total = np.zeros(rows.shape[1])
+        for block in blocks(rows):
+            centred = block - mean
+            total += centred.T @ (centred @ vector.ravel())
+        return total
+
+    return LinearOperator((rows.shape[1],) * 2, matvec=apply, dtype=np.float64)
+
+
 def principal_axes(rows: npt.NDArray[Any], mean: Floats, n_components: int) -> tuple[Floats, Floats]:
     """Return the leading axes (n_components, n_features) of the second moment about `mean`, and their shares of it."""
     n_samples, n_features = rows.shape
     if n_samples < n_features:
         singular, axes = np.linalg.svd(rows.astype(np.float64) - mean, full_matrices=False)[1:]
         moments, trace = singular[:n_components] ** 2, float((singular**2).sum())
-    else:
-        moment = np.zeros((n_features, n_features))
-        for block in blocks(rows):
-            block -= mean
-            moment += block.T @ block
+    elif n_features <= _MAX_DENSE or n_components > n_features // 10:
+        moment = _second_moment(rows, mean)
         ascending, vectors = eigh(moment, subset_by_index=(n_features - n_components, n_features - 1))
         moments, axes, trace = ascending[::-1], vectors.T[::-1], float(np.trace(moment))
+    else:
+        trace = sum(float(((block - mean) ** 2).sum()) for block in blocks(rows))
+        moment = _second_moment(rows, mean) if n_features <= _MAX_FORMED else _operator(rows, mean)
+        # Started always alike, so that one data set gives one answer.
+        values, vectors = eigsh(moment, n_components, v0=np.random.default_rng(0).normal(size=n_features))
+        order = np.argsort(values)[::-1]
+        moments, axes = values[order], vectors.T[order]
     if not trace > 0:
         raise ValueError("Argument `X` must hold different rows, but they are all the same.")
     return _with_sign(axes[:n_components]), np.maximum(moments, 0) / trace

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn import functional
@@ -217,7 +218,7 @@ def train(
     network.to(device)
     forward = _forward(network, histogram)
     history: dict[str, list[float]] = {"loss": [], "validation_loss": [], "best_epoch": []}
-    with torch_threads(), Progress(disable=not plan.verbose, transient=True) as progress:
+    with torch_threads(), Progress(console=Console(stderr=True), disable=not plan.verbose) as progress:
         if isinstance(network, PeriodicCNN):
             picked = train_rows[torch.randperm(len(train_rows), generator=generator)[:_CALIBRATION_ROWS]]
             network.calibrate(torch.cat([_features(network, x[rows], histogram) for rows in picked.split(_BLOCK)]))

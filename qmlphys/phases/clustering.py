@@ -36,8 +36,9 @@ class PhaseClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     Where it fails. The components are the directions of largest variance, which need not be the order: an order that
     is not linear in the spins (vortices, topological order, valence bonds) is invisible to them. The cut between the
     clusters lies half way between typical snapshots of the scan, so the transition depends somewhat on the scan's
-    range, and on a finite lattice lies off the critical point (for the square Ising model above it: at T = 2.40 for
-    L = 16, 2.32 for L = 32). Extrapolate over sizes.
+    range, and on a finite lattice lies off the critical point. For the square Ising model, scanned from T = 1.5 to
+    3.2, it lies at 2.40 for L = 16 and 2.33 for L = 32; a line in 1/L through L = 12 to 32 ends at 2.256(5), 0.6 %
+    below the exact 2.269: where the magnetisation passes a fixed cut is no scaling variable (it falls like L^(-1/8)).
 
     Parameters
     ----------
@@ -155,6 +156,8 @@ class PhaseClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         self._check_settings(*data.shape)
         self.alphabet_ = find_alphabet(data)
         spins = to_spins(data, self.alphabet_)
+        if self.alphabet_ != "real":
+            spins = spins.astype(np.int8, copy=False)
         rng = check_random_state(self.random_state)
         self.mean_ = np.zeros(data.shape[1]) if self.symmetric else spins.mean(axis=0, dtype=np.float64)
         axes, self.explained_variance_ratio_ = principal_axes(spins, self.mean_, self.n_components)

@@ -220,7 +220,13 @@ def supervised(
         parameter=scan.parameter[judged],
     )
     rows = [
-        Row(f"transition on {scan.place}", crossing.mean, crossing.error, unit=scan.units, source="output crosses 1/2"),
+        Row(
+            f"critical {scan.name} on {scan.place}",
+            crossing.mean,
+            crossing.error,
+            unit=scan.units,
+            source="output crosses 1/2",
+        ),
         *_comparison(ds, scan),
         *(
             Row(f"accuracy on the ends, {key}", value.mean, value.error, source="held-out chains")
@@ -293,7 +299,7 @@ def clustering(
     ratio = learner.explained_variance_ratio_
     rows = [
         Row(
-            f"transition on {scan.place}",
+            f"critical {scan.name} on {scan.place}",
             found.mean,
             found.error,
             unit=scan.units,
@@ -362,7 +368,13 @@ def confusion(
     ).fit(scan.X, scan.parameter, groups=scan.groups)
     source = f"{strategy}, {len(learner.splits_)} splits"
     rows = [
-        _maximum(f"transition on {scan.place}", learner.critical_point_, learner.critical_point_error_, scan, source)
+        _maximum(
+            f"critical {scan.name} on {scan.place}",
+            learner.critical_point_,
+            learner.critical_point_error_,
+            scan,
+            source,
+        )
     ]
     curves = {f"{network} network": _curve(scan, learner.splits_, learner.indicator_, learner.indicator_error_)}
     if "energy" in ds:

@@ -3,7 +3,8 @@
 The order parameter that the network learned (`SupervisedPhaseClassifier.order_parameter`) is measured on fresh
 snapshots near the transition, on several lattice sizes. Its cumulant ratio R = <q^2>^2 / <q^4> does not depend on the
 size at the critical temperature (Binder, Z. Phys. B 43, 119, 1981), so a data collapse of R(T, L) gives T_c and nu. No
-exact critical value enters: the ends of the scan follow from the mean-field bound T_c < z J, and each window from the step before it.
+exact critical value enters: the ends of the scan follow from the mean-field bound T_c < z J, and each window from the
+step before it.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class CriticalityConfig:
         Lowest and highest temperature of the scan, in units of z J (J the coupling, z the number of neighbours).
     end_fraction : float
         Fraction of the scan at each end that gets a label.
-    n_scan : int
-        Temperatures in the scan.
+    n_scan, n_scan_draws : int
+        Temperatures in the scan, and draws from each chain at each of them.
     n_temperatures : int
         Temperatures in the window of each size.
     half_width : float
@@ -90,10 +91,11 @@ class CriticalityConfig:
     ends: tuple[float, float] = (0.25, 1.0)
     end_fraction: float = 0.25
     n_scan: int = 25
+    n_scan_draws: int = 40
     n_temperatures: int = 7
     half_width: float = 0.5
     n_chains: int = 64
-    n_draws: tuple[int, ...] = (2000, 1000, 300, 200)
+    n_draws: tuple[int, ...] = (2000, 1000, 400, 250)
     n_chunks: tuple[int, ...] = (1, 1, 4, 4)
     seed: int = 1
 
@@ -112,9 +114,10 @@ class CriticalityConfig:
             raise ValueError(f"Argument `ends` must be two growing positive numbers, but it is {self.ends}.")
         if not 0 < self.half_width * 2 < min(self.sizes):
             raise ValueError(f"Argument `half_width` must be positive and below L / 2, but it is {self.half_width}.")
-        for name in ("n_seeds", "n_scan", "n_temperatures", "n_chains"):
-            if getattr(self, name) < (1 if name == "n_seeds" else 3):
-                raise ValueError(f"Argument `{name}` is too small: {getattr(self, name)}.")
+        for name in ("n_seeds", "n_scan", "n_scan_draws", "n_temperatures", "n_chains"):
+            least = 1 if name in ("n_seeds", "n_scan_draws") else 3
+            if getattr(self, name) < least:
+                raise ValueError(f"Argument `{name}` must be at least {least}, but it is {getattr(self, name)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +174,9 @@ def scan(config: CriticalityConfig, index: int, *, lattice: str | None = None, p
     where = _lattice(lattice or config.training_lattice, config.training_size)
     scale = where.neighbours.shape[1]
     temperatures = np.linspace(config.ends[0] * scale, config.ends[1] * scale, config.n_scan)
-    return sample(Ising(where), temperatures, n_draws=40, rng=_seed(config, 0, index), progress=progress)
+    return sample(
+        Ising(where), temperatures, n_draws=config.n_scan_draws, rng=_seed(config, 0, index), progress=progress
+    )
 
 
 def train(config: CriticalityConfig, index: int, *, progress: bool = False) -> SupervisedPhaseClassifier:

@@ -16,6 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
+from qmlphys import snapshots
+from qmlphys.hamiltonians import Ising
+from qmlphys.lattices import square
+from qmlphys.montecarlo import sample
+from qmlphys.phases import _embedding
 from qmlphys.phases.clustering import PhaseClusterer
 
 N_SITES = 64
@@ -93,6 +98,22 @@ def test_more_features_than_rows_gives_the_same_axes():
     np.testing.assert_allclose(np.abs(wide.components_ @ vectors[:, :-3:-1]), np.eye(2), atol=1e-9)
 
 
+@pytest.mark.parametrize("formed", [True, False])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_lanczos_gives_the_same_axes(monkeypatch, scan, formed, symmetric):
+    X, _ = scan
+    dense = PhaseClusterer(random_state=0, symmetric=symmetric).fit(X)
+    monkeypatch.setattr(_embedding, "_MAX_DENSE", 10)
+    monkeypatch.setattr(_embedding, "_MAX_FORMED", 10_000 if formed else 10)
+    other = PhaseClusterer(random_state=0, symmetric=symmetric).fit(X)
+    np.testing.assert_allclose(other.explained_variance_ratio_, dense.explained_variance_ratio_, rtol=1e-9)
+    np.testing.assert_allclose(other.components_, dense.components_, atol=1e-7)
+    np.testing.assert_array_equal(other.labels_, dense.labels_)
+    # The same from floating-point rows, which take no short cut through integers.
+    again = PhaseClusterer(random_state=0, symmetric=symmetric).fit(X * 2.0)
+    np.testing.assert_allclose(again.explained_variance_ratio_, dense.explained_variance_ratio_, rtol=1e-9)
+
+
 @pytest.mark.parametrize("method", ["kmeans", "mixture"])
 def test_transition_is_the_exact_root_for_the_cut_that_was_found(method):
     X, parameter = mean_field_snapshots(TEMPERATURES, 400, 3)
@@ -121,6 +142,24 @@ def test_transition_error_covers_repeated_experiments():
         results.append(PhaseClusterer(random_state=0).fit(X).transition(X, parameter, n_resamples=60))
     means, errors = np.array([r.mean for r in results]), np.array([r.error for r in results])
     assert 0.6 < means.std(ddof=1) / np.sqrt(np.mean(errors**2)) < 1.5
+
+
+def test_square_lattice_ising():
+    transitions = {}
+    for size in (8, 16):
+        dataset = sample(Ising(square(size)), np.linspace(1.5, 3.2, 18), n_chains=16, n_draws=10, rng=size)
+        X, temperature, groups = snapshots.as_xy(dataset)
+        for name in ("kmeans", "mixture"):
+            clusterer = PhaseClusterer(method=name, random_state=0).fit(X)
+            transitions[name, size] = clusterer.transition(X, temperature, groups)
+            magnetization = np.abs(X.mean(axis=1, dtype=float))
+            assert np.corrcoef(clusterer.transform(X)[:, 0], magnetization)[0, 1] > 0.99
+    for name in ("kmeans", "mixture"):
+        small, large = transitions[name, 8], transitions[name, 16]
+        # Above the critical temperature 2 / ln(1 + sqrt 2) = 2.2692 (Onsager 1944), and coming down to it.
+        assert 2.2692 < large.mean < 2.46
+        assert small.mean - large.mean > 3 * np.hypot(small.error, large.error)
+        assert large.error < 0.03
 
 
 @pytest.mark.parametrize("settings_", [v for v in VARIANTS if v.get("symmetric", True)], ids=str)

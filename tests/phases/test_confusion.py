@@ -14,8 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
+from qmlphys import snapshots
 from qmlphys.hamiltonians import Ising
 from qmlphys.lattices import square
+from qmlphys.montecarlo import sample
 from qmlphys.phases._indicator import bin_means, interior_maximum, midpoints
 from qmlphys.phases.confusion import ConfusionScheme, exact_indicator, optimal_indicator
 
@@ -153,6 +155,37 @@ def test_cnn_meets_the_optimum_at_every_split(scan, fitted, exact):
     np.testing.assert_array_equal(fitted.indicator_, (said == (temperature[held, None] < SPLITS)).mean(axis=0))
 
 
+def check_square_lattice(size, n_chains, n_draws):
+    temperatures = np.linspace(1, 3.5, 51)
+    dataset = sample(Ising(square(size)), temperatures, n_chains=n_chains, n_draws=n_draws, rng=size)
+    X, parameter, groups = snapshots.as_xy(dataset)
+    energy = dataset["energy"].values.ravel()
+    scheme = ConfusionScheme("cnn", shape=(size, size), random_state=0).fit(X, parameter, groups=groups)
+    optimum = optimal_indicator(
+        energy, parameter, splits=scheme.splits_, groups=groups, held_out=scheme.held_out_, rng=0
+    )
+    assert np.abs(scheme.indicator_ - optimum.indicator).max() < 0.02
+    share = (parameter[scheme.held_out_, None] < scheme.splits_).mean(axis=0)
+    assert (optimum.indicator - np.maximum(share, 1 - share)).max() > 0.35
+    for place, error in (
+        (scheme.critical_point_, scheme.critical_point_error_),
+        (optimum.critical_point, optimum.critical_point_error),
+    ):
+        # The maximum of a finite lattice lies near 2 / ln(1 + sqrt 2) = 2.2692, not at it.
+        assert abs(place - 2.2692) < 4.5 * error + 0.03
+        assert error < 0.15
+
+
+def test_square_lattice_meets_the_optimum():
+    check_square_lattice(12, 12, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [16, 32])
+def test_larger_square_lattices_meet_the_optimum(size):
+    check_square_lattice(size, 32, 25)
+
+
 def test_outputs_are_the_exact_posterior(exact, fitted):
     # P(T < s | E) and E(T | E) for equally sampled temperatures, by Bayes' theorem from the enumeration.
     posterior = (exact.level_probability / exact.level_probability.sum(axis=0))[:, exact.level]
@@ -161,7 +194,7 @@ def test_outputs_are_the_exact_posterior(exact, fitted):
     learnt = fitted.predict_split_proba(exact.spins)
     deviation = learnt - (SPLITS[:, None] > TEMPERATURES).astype(float).dot(posterior).T
     assert np.sqrt(frequency @ deviation**2).max() < 0.08  # 2,600 training rows
-    assert np.sqrt(frequency @ (fitted.predict(exact.spins) - mean) ** 2) < 0.1
+    assert np.sqrt(frequency @ (fitted.predict(exact.spins) - mean) ** 2) < 0.15
     assert np.sqrt(frequency @ (mean - frequency @ mean) ** 2) > 0.8  # what a constant would be off by
 
 
@@ -273,8 +306,8 @@ def test_several_seeds_are_averaged(scan):
     held = scheme.held_out_
     curves = []
     for network in scheme.networks_:
-        proba = scheme._run([network], scheme._front.inputs(X[held]))
-        curves.append(((proba > 0.5) == (temperature[held, None] < scheme.splits_)).mean(axis=0))
+        logits = scheme._logits([network], scheme._front.inputs(X[held]))
+        curves.append(((logits > 0) == (temperature[held, None] < scheme.splits_)).mean(axis=0))
     np.testing.assert_allclose(scheme.indicator_, np.mean(curves, axis=0), rtol=1e-12)
     single = np.sqrt(np.var(curves, axis=0, ddof=1) / 3)
     assert (scheme.indicator_error_ >= single).all()
