@@ -417,7 +417,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="qmlphys", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Stopped. What was finished before is kept.", err=True)
         code = INTERRUPTED
     except usage_error as error:
         text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
@@ -427,4 +426,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, MemoryError) as error:
         typer.echo(f"Error: {_one_line(error)}", err=True)
         code = USER_ERROR
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
+        typer.echo("Stopped. What was finished before is kept.", err=True)
     sys.exit(code if isinstance(code, int) else 0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from qmlphys.phases._patterns import count_patterns, mean_over_patterns
-from qmlphys.phases._training import torch_threads
+from qmlphys.phases._training import threads_for, torch_threads
 from qmlphys.phases.networks import DenseNetwork, PeriodicCNN
 
 __all__ = ["blocks", "find_direction", "project_odd"]
@@ -45,7 +45,7 @@ def _odd_features(network: Network, spins: npt.NDArray[np.int8]) -> npt.NDArray[
         return counts @ _odd_table(network) / spins.shape[1]
     if isinstance(network, DenseNetwork):
         return spins.astype(np.float64) @ network.first.weight.detach().double().numpy().T
-    with torch_threads(), torch.no_grad():
+    with torch_threads(threads_for(network, len(spins))), torch.no_grad():
         x = torch.from_numpy(spins.astype(np.float32))
         return ((network.features(x) - network.features(-x)) / 2).double().numpy()
 

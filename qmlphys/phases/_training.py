@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ from torch.nn import functional
 
 from qmlphys.phases.networks import PeriodicCNN
 
-__all__ = ["Plan", "build", "find_device", "logits_of", "split_rows", "torch_threads", "train"]
+__all__ = ["Plan", "build", "find_device", "logits_of", "split_rows", "threads_for", "torch_threads", "train"]
 
-# Networks of this size gain nothing from more threads and lose by waiting for them.
+# Threads wait for each other after every operation. A step below this many multiplications gains nothing from them, and
+# on a busy machine the waiting costs twenty times the work.
+_WORK_FOR_THREADS = 2**24
 _MAX_THREADS = 4
 # Rows that are evaluated at once, so that memory stays bounded for any number of snapshots.
 _BLOCK = 8192
@@ -74,7 +77,7 @@ class Plan:
 
 
 @contextmanager
-def torch_threads(n: int = _MAX_THREADS) -> Iterator[None]:
+def torch_threads(n: int) -> Iterator[None]:
     """Limit torch to at most n threads inside the block and restore the number after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(min(n, before))
@@ -82,6 +85,14 @@ def torch_threads(n: int = _MAX_THREADS) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(network: nn.Module, n_rows: int, *, histogram: bool = False) -> int:
+    """Return how many threads a pass of that many rows through the network is worth: 1 for small networks."""
+    work = n_rows * sum(weights.numel() for weights in network.parameters())
+    if isinstance(network, PeriodicCNN):
+        work = n_rows * len(network.patterns) * network.n_features if histogram else work * math.prod(network.shape)
+    return 1 if work < _WORK_FOR_THREADS else _MAX_THREADS
 
 
 def find_device(name: str) -> torch.device:
@@ -218,7 +229,8 @@ def train(
     network.to(device)
     forward = _forward(network, histogram)
     history: dict[str, list[float]] = {"loss": [], "validation_loss": [], "best_epoch": []}
-    with torch_threads(), Progress(console=Console(stderr=True), disable=not plan.verbose) as progress:
+    n_threads = threads_for(network, plan.batch_size, histogram=histogram)
+    with torch_threads(n_threads), Progress(console=Console(stderr=True), disable=not plan.verbose) as progress:
         if isinstance(network, PeriodicCNN):
             picked = train_rows[torch.randperm(len(train_rows), generator=generator)[:_CALIBRATION_ROWS]]
             network.calibrate(torch.cat([_features(network, x[rows], histogram) for rows in picked.split(_BLOCK)]))
@@ -362,7 +374,8 @@ def logits_of(
     place = find_device(device)
     twin = copy.deepcopy(network).to(place, dtype)
     forward = _forward(twin, histogram)
-    with torch_threads(), torch.no_grad():
+    n_threads = threads_for(twin, min(len(inputs), _BLOCK), histogram=histogram)
+    with torch_threads(n_threads), torch.no_grad():
         pieces = [
             forward(_tensor(inputs[start : start + _BLOCK], place).to(dtype)).double().cpu().numpy()
             for start in range(0, len(inputs), _BLOCK)

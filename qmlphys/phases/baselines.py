@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 # Newton's method on the multiple-histogram equations: steps, largest residual share, shortest step of the line search.
 _MAX_NEWTON = 100
-_CONVERGED = 1e-10
+_CONVERGED = 1e-8
 _SHORTEST_STEP = 1e-6
 
 

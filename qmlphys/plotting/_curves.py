@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from qmlphys._plot_style import CYCLE, GREY, MARKERS, axes_of, axis_label, legend_beside, plain, shades, styled
+from qmlphys.plotting._style import CYCLE, GREY, MARKERS, axes_of, axis_label, legend_beside, plain, shades, styled
 
 if TYPE_CHECKING:
     from qmlphys.stats import Estimate

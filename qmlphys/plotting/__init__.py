@@ -7,10 +7,10 @@ Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.pha
 
 from __future__ import annotations
 
-from qmlphys._plot_curves import curve, curves, data_collapse, indicator, network_output
-from qmlphys._plot_numbers import accuracies, estimates
-from qmlphys._plot_snapshots import plane, snapshot_grid
-from qmlphys._plot_style import STYLE, figure, save
+from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys.plotting._numbers import accuracies, estimates
+from qmlphys.plotting._snapshots import plane, snapshot_grid
+from qmlphys.plotting._style import STYLE, figure, save
 
 __all__ = [
     "STYLE",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qmlphys._atomic import write_text
-from qmlphys._report_page import PAGE
+from qmlphys.report._page import PAGE
 from qmlphys.stats import Estimate
 
 __all__ = ["ReportError", "Row", "read_results", "write"]

@@ -1,140 +1,18 @@
-"""The snapshot Dataset: rows of spins measured at some value of a control parameter.
-
-Every source fills it (Monte Carlo, neural quantum states, devices, generative models) and every learner reads it.
-``spins`` is int8 in {-1, +1} over ``(parameter, chain, draw, site)``; what was measured on the way lies over
-``(parameter, chain, draw)``. Files are netCDF (HDF5 inside) and hold no pickle; `load` treats them as hostile.
-"""
+"""Snapshots as rows, as counts, and joined (public in `qmlphys.snapshots`)."""
 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from qmlphys import _snapshot_file, bits
-from qmlphys._atomic import atomic_path
-from qmlphys._snapshot_file import MAX_BYTES
-from qmlphys._snapshot_schema import (
-    OBSERVABLE_DIMS,
-    SCHEMA_VERSION,
-    SOURCES,
-    SPIN_DIMS,
-    SnapshotError,
-    check,
-    dataset,
-)
+from qmlphys import bits
+from qmlphys.snapshots._schema import MAX_BYTES, SnapshotError, check, dataset
 
-__all__ = [
-    "MAX_BYTES",
-    "SCHEMA_VERSION",
-    "SOURCES",
-    "SnapshotError",
-    "as_xy",
-    "check",
-    "concatenate",
-    "counts",
-    "dataset",
-    "from_counts",
-    "load",
-    "save",
-]
-
-
-def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a snapshot Dataset as netCDF, whole or not at all.
-
-    The file is written under a temporary name in the same folder, flushed to the disk and renamed: a reader sees the
-    old file or the new one, whatever kills the writer. Spins are compressed (deflate, level 1: measured at 150 MB/s
-    and a factor of 5 to 200; level 4 gains a third in size at half the speed, lzf loses half).
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A snapshot Dataset; it is checked first.
-    path : path-like
-        Where to; the folder must exist. An existing file is replaced.
-
-    Raises
-    ------
-    SnapshotError
-        If `ds` is not a snapshot Dataset.
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> ds = from_counts({"01": 3}, 0.5, name="field", units="J", model="", lattice="", seed=1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(ds, Path(folder, "a.nc"))
-    ...     load(Path(folder, "a.nc")).identical(ds)
-    True
-    """
-    check(ds)
-    unknown = sorted(str(key) for key in ds.coords if key not in ("parameter", "register"))
-    if unknown:
-        raise SnapshotError(
-            f"A snapshot file keeps only the coordinates `parameter` and `register`, but not {unknown}."
-        )
-    with atomic_path(path) as temporary:
-        _snapshot_file.write(ds, temporary)
-
-
-def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> xr.Dataset:
-    """Read a snapshot Dataset from a file that may be damaged or hostile.
-
-    The file's own description is judged first: types, shapes, filters, links and sizes. Only then is anything of the
-    declared size allocated, and the values are checked after that. No pickle is ever read.
-
-    Parameters
-    ----------
-    path : path-like
-        A netCDF file that `save` (or another program that keeps the schema) wrote.
-    max_bytes : int
-        The largest data set to accept, in bytes once unpacked; 4 GiB unless told otherwise.
-
-    Returns
-    -------
-    xarray.Dataset
-        A checked snapshot Dataset, in memory; the file is closed.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    SnapshotError
-        If the file is no snapshot file, or is truncated, damaged, too large or unlike what it declares.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.nc").write_text("not a snapshot")
-    ...     try:
-    ...         load(Path(folder, "a.nc"))
-    ...     except SnapshotError as error:
-    ...         print(str(error).replace(folder, ""))
-    '/a.nc' is not a snapshot file: it is not netCDF-4 (HDF5), or its beginning is missing.
-    """
-    name = Path(path)
-    content = _snapshot_file.read(name, max_bytes=max_bytes)
-    coordinates: dict[str, Any] = {"parameter": ("parameter", content.parameter, content.parameter_attrs)}
-    if content.register is not None:
-        coordinates["register"] = ("site", content.register)
-    variables: dict[str, Any] = {"spins": (SPIN_DIMS, content.spins)}
-    variables.update({key: (OBSERVABLE_DIMS, value) for key, value in content.observables.items()})
-    result = xr.Dataset(variables, coordinates, content.attrs)
-    try:
-        check(result)
-    except SnapshotError as error:
-        raise SnapshotError(f"'{name}' is not a valid snapshot file: {error}") from None
-    return result
+__all__ = ["as_xy", "concatenate", "counts", "from_counts"]
 
 
 def as_xy(ds: xr.Dataset) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from qmlphys._plot_style import CYCLE, GREY, MARKERS, axes_of, legend_beside, plain, styled
+from qmlphys.plotting._style import CYCLE, GREY, MARKERS, axes_of, legend_beside, plain, styled
 
 if TYPE_CHECKING:
     from qmlphys.stats import Estimate

@@ -13,7 +13,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OBSERVABLE_DIMS", "SCHEMA_VERSION", "SOURCES", "SPIN_DIMS", "SnapshotError", "check", "dataset"]
+__all__ = [
+    "MAX_BYTES",
+    "OBSERVABLE_DIMS",
+    "SCHEMA_VERSION",
+    "SOURCES",
+    "SPIN_DIMS",
+    "SnapshotError",
+    "check",
+    "dataset",
+]
 
 SCHEMA_VERSION = 1
 """Version of the layout; a change that old readers cannot read raises it."""
@@ -23,6 +32,9 @@ SOURCES = ("montecarlo", "nqs", "device", "generative")
 
 SPIN_DIMS = ("parameter", "chain", "draw", "site")
 OBSERVABLE_DIMS = SPIN_DIMS[:3]
+
+MAX_BYTES = 4 * 2**30
+"""The largest data set that `load` accepts unless it is told otherwise, in bytes once unpacked."""
 
 _ATTRIBUTES = ("schema_version", "source", "model", "lattice", "basis", "seed", "versions")
 _INT64_MAX = 2**63 - 1

@@ -7,6 +7,7 @@ are arrays of the declared size allocated.
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from qmlphys._snapshot_schema import OBSERVABLE_DIMS, SPIN_DIMS, SnapshotError
+from qmlphys._atomic import atomic_path
+from qmlphys.snapshots._schema import MAX_BYTES, OBSERVABLE_DIMS, SPIN_DIMS, SnapshotError, check
 
-__all__ = ["MAX_BYTES", "SnapshotContent", "read", "write"]
-
-MAX_BYTES = 4 * 2**30
-"""The largest data set that `load` accepts unless it is told otherwise, in bytes once unpacked."""
+__all__ = ["load", "save"]
 
 _CHUNK_BYTES = 2**22
 _MAX_ITEMS = 64
@@ -41,7 +40,7 @@ _NETCDF_ATTRIBUTES |= {"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", 
 
 
 @dataclass(frozen=True)
-class SnapshotContent:
+class _Content:
     """What a file holds, once its metadata has been judged."""
 
     spins: NDArray[np.int8]
@@ -52,7 +51,99 @@ class SnapshotContent:
     register: NDArray[np.str_] | None = None
 
 
-def write(ds: xr.Dataset, path: Path) -> None:
+def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a snapshot Dataset as netCDF, whole or not at all.
+
+    The file is written under a temporary name in the same folder, flushed to the disk and renamed: a reader sees the
+    old file or the new one, whatever kills the writer. Spins are compressed (deflate, level 1: measured at 150 MB/s
+    and a factor of 5 to 200; level 4 gains a third in size at half the speed, lzf loses half).
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A snapshot Dataset; it is checked first.
+    path : path-like
+        Where to; the folder must exist. An existing file is replaced.
+
+    Raises
+    ------
+    SnapshotError
+        If `ds` is not a snapshot Dataset.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from qmlphys.snapshots import from_counts
+    >>> ds = from_counts({"01": 3}, 0.5, name="field", units="J", model="", lattice="", seed=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(ds, Path(folder, "a.nc"))
+    ...     load(Path(folder, "a.nc")).identical(ds)
+    True
+    """
+    check(ds)
+    unknown = sorted(str(key) for key in ds.coords if key not in ("parameter", "register"))
+    if unknown:
+        raise SnapshotError(
+            f"A snapshot file keeps only the coordinates `parameter` and `register`, but not {unknown}."
+        )
+    with atomic_path(path) as temporary:
+        _write(ds, temporary)
+
+
+def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> xr.Dataset:
+    """Read a snapshot Dataset from a file that may be damaged or hostile.
+
+    The file's own description is judged first: types, shapes, filters, links and sizes. Only then is anything of the
+    declared size allocated, and the values are checked after that. No pickle is ever read.
+
+    Parameters
+    ----------
+    path : path-like
+        A netCDF file that `save` (or another program that keeps the schema) wrote.
+    max_bytes : int
+        The largest data set to accept, in bytes once unpacked; 4 GiB unless told otherwise.
+
+    Returns
+    -------
+    xarray.Dataset
+        A checked snapshot Dataset, in memory; the file is closed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    SnapshotError
+        If the file is no snapshot file, or is truncated, damaged, too large or unlike what it declares.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.nc").write_text("not a snapshot")
+    ...     try:
+    ...         load(Path(folder, "a.nc"))
+    ...     except SnapshotError as error:
+    ...         print(str(error).replace(folder, ""))
+    '/a.nc' is not a snapshot file: it is not netCDF-4 (HDF5), or its beginning is missing.
+    """
+    name = Path(path)
+    content = _read(name, max_bytes=max_bytes)
+    coordinates: dict[str, Any] = {"parameter": ("parameter", content.parameter, content.parameter_attrs)}
+    if content.register is not None:
+        coordinates["register"] = ("site", content.register)
+    variables: dict[str, Any] = {"spins": (SPIN_DIMS, content.spins)}
+    variables.update({key: (OBSERVABLE_DIMS, value) for key, value in content.observables.items()})
+    result = xr.Dataset(variables, coordinates, content.attrs)
+    try:
+        check(result)
+    except SnapshotError as error:
+        raise SnapshotError(f"'{name}' is not a valid snapshot file: {error}") from None
+    return result
+
+
+def _write(ds: xr.Dataset, path: Path) -> None:
     """Write a checked snapshot Dataset as netCDF-4.
 
     Parameters
@@ -105,7 +196,7 @@ def _fixed(value: Any) -> Any:
     return np.array(octets, dtype=h5py.string_dtype("utf-8", max(2, len(octets))))
 
 
-def read(path: Path, *, max_bytes: int) -> SnapshotContent:
+def _read(path: Path, *, max_bytes: int) -> _Content:
     """Read the parts of a snapshot file after judging each by its metadata.
 
     Parameters
@@ -117,7 +208,7 @@ def read(path: Path, *, max_bytes: int) -> SnapshotContent:
 
     Returns
     -------
-    SnapshotContent
+    _Content
         Arrays with the right types and shapes; their values are not checked yet.
 
     Raises
@@ -150,7 +241,7 @@ def read(path: Path, *, max_bytes: int) -> SnapshotContent:
         raise SnapshotError(f"'{path}' is truncated or damaged and cannot be read ({reason}).") from None
 
 
-def _read_root(file: h5py.File, *, path: Path, max_bytes: int) -> SnapshotContent:
+def _read_root(file: h5py.File, *, path: Path, max_bytes: int) -> _Content:
     """Judge all items of the root group, then read them."""
     items = _datasets(file, path=path)
     if "spins" not in items or "parameter" not in items:
@@ -175,7 +266,7 @@ def _read_root(file: h5py.File, *, path: Path, max_bytes: int) -> SnapshotConten
             f"'{path}' declares {total} bytes of data, but at most {max_bytes} are accepted "
             "(the limit given to `load`, or what a file of this size can hold)."
         )
-    return SnapshotContent(
+    return _Content(
         spins=np.asarray(spins[...], dtype=np.int8),
         parameter=np.asarray(parameter[...], dtype=np.float64),
         parameter_attrs=_attributes(parameter, path=path),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from qmlphys import lattices
-from qmlphys._plot_style import SPIN_COLOURS, axes_of, axis_label, plain, styled
+from qmlphys.plotting._style import SPIN_COLOURS, axes_of, axis_label, plain, styled
 
 __all__ = ["plane", "snapshot_grid"]
 
