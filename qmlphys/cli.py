@@ -175,7 +175,7 @@ def print_rows(rows: Sequence[Row], *, title: str, deviations: bool) -> None:
     title : str
         Head of the table.
     deviations : bool
-        Whether to show exact values and the deviations from them.
+        Whether to show exact values and the deviations from them, or else where the numbers come from.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -188,10 +188,13 @@ def print_rows(rows: Sequence[Row], *, title: str, deviations: bool) -> None:
         table.add_column("exact", no_wrap=True)
         table.add_column("deviation", no_wrap=True)
     table.add_column("unit", no_wrap=True)
-    table.add_column("source", overflow="fold")
+    if not deviations:
+        table.add_column("source", overflow="fold")
     for row in rows:
-        middle = (row.exact_text, row.deviation_text) if deviations else ()
-        table.add_row(*(escape(text) for text in (row.name, row.text, *middle, row.unit, row.source)))
+        cells = [row.name, row.text, row.unit_text, row.source]
+        if deviations:
+            cells = [row.name, row.text, row.exact_text, row.deviation_text, row.unit_text]
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 
@@ -374,9 +377,12 @@ def demo(
     """
     from qmlphys.workflows import ising_phases
 
-    outcome = ising_phases.run(ising_phases.IsingPhasesConfig(seed=seed), out=out, progress=_progress(), fresh=fresh)
+    outcome = ising_phases.run(
+        ising_phases.IsingPhasesConfig(seed=seed), out=out, progress=True, bars=_progress(), fresh=fresh
+    )
     print_rows(outcome.rows, title=outcome.title, deviations=True)
-    typer.echo(f"Report: {outcome.report}")
+    resumed = f", {outcome.n_resumed} steps taken up from before" if outcome.n_resumed else ""
+    typer.echo(f"Report: {outcome.report}  ({outcome.seconds:.0f} s{resumed})")
 
 
 @app.command()

@@ -73,7 +73,8 @@ def cluster_tables(lattice: Lattice) -> ClusterTables:
 
 def bond_threshold(coupling: float, temperature: float) -> np.uint32:
     """The probability 1 - exp(-2 |J| / T) that a satisfied bond is active, in units of 2^-32."""
-    return np.uint32(min(round(-np.expm1(-2.0 * abs(coupling) / temperature) * 2.0**32), 2**32 - 1))
+    exponent = -2.0 * abs(coupling) / float(temperature)  # infinite, without a warning, near the smallest double
+    return np.uint32(min(round(-np.expm1(exponent) * 2.0**32), 2**32 - 1))
 
 
 @njit(inline="always")

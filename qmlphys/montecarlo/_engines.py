@@ -173,7 +173,8 @@ class MetropolisUnit:
         self._replicas = np.concatenate([REPLICAS * word + np.arange(n) for word, n in enumerate(self._n_chains)])
         # Words without chains run along at the first temperature and are never read.
         lanes = [temperatures[blocks[word][0] if word < len(blocks) else blocks[0][0]] for word in range(n_words)]
-        probabilities = np.exp(-differences[:, None] / np.array(lanes * n_slabs)[None, :])
+        with np.errstate(over="ignore"):  # at temperatures near the smallest double
+            probabilities = np.exp(-differences[:, None] / np.array(lanes * n_slabs)[None, :])
         self._planes = bit_planes((1.0 - 0.5**LAZY_DIGITS) * probabilities).ravel()
         words = np.zeros((n_reduced, n_slabs, n_words), dtype=np.uint64)
         shifts = np.uint64(1) << np.arange(REPLICAS, dtype=np.uint64)

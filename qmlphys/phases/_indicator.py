@@ -18,8 +18,9 @@ Floats = npt.NDArray[np.float64]
 # The peak is fitted where it stands out by more than this part of its prominence; the others measure the choice.
 _DEPTH = 0.6
 _OTHER_DEPTHS = (0.4, 0.8)
-# A peak counts if it stands out from the minima on both sides by this many standard errors.
-_SIGNIFICANCE = 3.0
+# A peak counts if it stands out from the minima on both sides by this many standard errors: many, since the largest of
+# a hundred differences is looked at.
+_SIGNIFICANCE = 4.0
 
 
 class Curve(NamedTuple):
@@ -112,7 +113,7 @@ def interior_maximum(splits: Floats, curve: Floats, resampled: Floats) -> tuple[
     """Return position and error of the maximum of the W between its two minima; nan if none stands out.
 
     A cubic through the upper part of the peak is maximised. The error joins the scatter over the resampled curves with
-    half the range over windows of other depths.
+    half the range over windows of other depths and with the spacing of the cuts.
     """
     peak = _peak(curve, resampled)
     if peak is None:
@@ -126,7 +127,9 @@ def interior_maximum(splits: Floats, curve: Floats, resampled: Floats) -> tuple[
         places.append(both)
     scatter = float(places[0][1:].std(ddof=1))
     form = float(np.ptp([place[0] for place in places])) / 2
-    return float(places[0][0]), math.hypot(scatter, form)
+    # Between two cuts a distance h apart the curve is not known: the variance of a uniform distribution, h^2 / 12.
+    grid = float(np.diff(splits)[max(centre - 1, 0) : centre + 1].mean()) / math.sqrt(12)
+    return float(places[0][0]), math.hypot(scatter, form, grid)
 
 
 def _peak(curve: Floats, resampled: Floats) -> tuple[int, int, int] | None:

@@ -101,7 +101,7 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
     indicator_error_ : ndarray of shape (n_splits,)
         Standard errors: bootstrap over held-out groups, joined with the scatter of the seeds.
     critical_point_ : float
-        Interior maximum of W, by a local fit; nan if no peak stands out by three standard errors.
+        Interior maximum of W, by a local fit; nan if no peak stands out by four standard errors.
     critical_point_error_ : float
         Joins the bootstrap, the choice of the fit window and, with two or more, the scatter of the seeds.
     held_out_ : ndarray of bool, shape (n_samples,)

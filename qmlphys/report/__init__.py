@@ -87,6 +87,11 @@ class Row:
         return (self.value - self.exact) / self.error
 
     @property
+    def unit_text(self) -> str:
+        """The unit as it is printed; empty for a pure number."""
+        return "" if self.unit == "1" else self.unit
+
+    @property
     def exact_text(self) -> str:
         """The exact value as it is printed; empty where there is none."""
         return "" if self.exact is None else f"{self.exact:.7g}"
@@ -229,7 +234,7 @@ def _table_row(row: Row) -> str:
         ("value", row.text),
         ("exact", row.exact_text),
         ("deviation", row.deviation_text),
-        ("unit", row.unit),
+        ("unit", row.unit_text),
         ("source", row.source),
     )
     body = "".join(f'<td data-label="{label}">{_escape(text)}</td>' for label, text in cells)

@@ -1,8 +1,8 @@
 """The demonstration: three kinds of learner find the phases of the Ising model, and its critical temperature.
 
-Configurations come from Monte Carlo. Networks see labels at the two far ends of a temperature scan only; clustering sees
-no labels; learning by confusion tries all of them. What they learned is then measured near the transition on several
-lattice sizes, whose cumulant ratios cross at the critical temperature. No exact value enters anything but the last
+Configurations come from Monte Carlo. Networks see labels at the two far ends of a temperature scan only; clustering
+sees no labels; learning by confusion tries all of them. What they learned is then measured near the transition on
+several lattice sizes, whose cumulant ratios cross at the critical temperature. No exact value enters anything but one
 column of the table. `qmlphys.workflows.criticality` does the same with more patience and smaller errors.
 """
 
@@ -204,9 +204,12 @@ class _Journey:
 
     def _networks(self) -> list[SupervisedPhaseClassifier]:
         """Convolutional networks: one a seed, then the two controls."""
-        controls = (self.config.moved_down, self.config.moved_up)
-        settings = [self.square] * self.config.n_seeds + [replace(self.square, ends=ends) for ends in controls]
-        return [criticality.train(each, k, progress=self.bars) for k, each in enumerate(settings)]
+        n_seeds = self.config.n_seeds
+        trained = [criticality.train(self.square, k, progress=self.bars) for k in range(n_seeds)]
+        # Snapshots number n_seeds serve `criticality.locate`, those after it `scan`.
+        for k, ends in enumerate((self.config.moved_down, self.config.moved_up), start=n_seeds + 2):
+            trained.append(criticality.train(replace(self.square, ends=ends), k, progress=self.bars))
+        return trained
 
     def _per_size(self) -> tuple[dict[int, SupervisedPhaseClassifier], dict[int, PhaseClusterer]]:
         """Learners that belong to one size: a dense network and a clusterer for each."""
@@ -215,7 +218,9 @@ class _Journey:
             X, temperature, groups = snapshots.as_xy(self.scan(size))
             ends, y = far_ends(temperature)
             # The ends are easily told apart: a few passes are enough.
-            network = SupervisedPhaseClassifier("dense", shape=(size, size), max_epochs=10, random_state=self.seed(0, size))
+            network = SupervisedPhaseClassifier(
+                "dense", shape=(size, size), max_epochs=10, random_state=self.seed(0, size)
+            )
             dense[size] = network.fit(X[ends], y, groups=groups[ends])
             clusterers[size] = PhaseClusterer(random_state=self.seed(1, size)).fit(X)
         return dense, clusterers
@@ -268,7 +273,7 @@ class _Journey:
         model = Ising(lattices.square(size))
         low, high = (4 * end for end in self.config.confusion_ends)
         ds = self.folder.snapshots(
-            f"confusion-{size:02d}",
+            f"square-{size:02d}-confusion",
             [low, high, self.config.n_scan, self.config.n_scan_draws, self.config.n_chains, self.config.seed, size],
             lambda: sample(
                 model,
@@ -318,7 +323,7 @@ class _Journey:
             ]
 
         start = self.folder.step(
-            f"{lattice}-start",
+            f"near-{lattice}-start",
             settings,
             lambda: dict(zip(("mean", "error"), _pair(criticality.locate(settings, self.networks())), strict=True)),
         )
@@ -335,9 +340,11 @@ class _Journey:
                     criticality.measure(which, simulation, n_draws=settings.n_draws[k], progress=self.bars).to_dict()
                 )
 
-            step = self.folder.step(f"{lattice}-{size:02d}", [self.config, start], compute)
+            step = self.folder.step(f"near-{lattice}-{size:02d}", [self.config, start], compute)
             moments.append(xr.Dataset.from_dict(step))
-        return self.folder.step(f"{lattice}-collapse", [self.config, start], lambda: self._collapse(moments, start))
+        return self.folder.step(
+            f"near-{lattice}-collapse", [self.config, start], lambda: self._collapse(moments, start)
+        )
 
     def _collapse(self, moments: list[xr.Dataset], start: Mapping[str, float]) -> dict[str, Any]:
         """Critical temperature and exponent of each kind of learner."""
@@ -367,8 +374,9 @@ class _Journey:
                 ds = self.scan(size)
                 X, temperature, groups = snapshots.as_xy(ds)
                 y = (temperature < critical_temperature).astype(int)
-                half = np.random.default_rng(self.seed(6)).permutation(self.config.n_chains) % 2 == 0
-                seen = half[groups % self.config.n_chains]
+                n_chains = ds.sizes["chain"]
+                half = np.random.default_rng(self.seed(6)).permutation(n_chains) % 2 == 0
+                seen = half[groups % n_chains]
                 lattice = lattices.square(size)
                 judged = {
                     kind: SupervisedPhaseClassifier(
@@ -377,8 +385,8 @@ class _Journey:
                     for kind in ("dense", "cnn")
                 }
                 cuts = {
-                    label: baselines.CutClassifier(statistic, lattice=lattice).fit(X[seen], y[seen])
-                    for label, statistic in (("cut in |m|", "magnetization"), ("cut in energy", "energy"))
+                    "cut in |m|": baselines.CutClassifier("magnetization").fit(X[seen], y[seen]),
+                    "cut in energy": baselines.CutClassifier("energy", lattice=lattice).fit(X[seen], y[seen]),
                 }
                 table = baselines.report(
                     judged | cuts,
@@ -462,7 +470,9 @@ def run(
     journey.say("accuracies beside the best cut in one number and the Bayes limit")
     accuracies = journey.accuracies(square["cnn"][0])
     journey.say("figures and report")
-    results = output.Results(config.sizes, config.training_size, outputs, square, triangular, clusters, confusion, accuracies)
+    results = output.Results(
+        config.sizes, config.training_size, outputs, square, triangular, clusters, confusion, accuracies
+    )
     rows = output.rows(config, results)
     figures = output.figures(config, results, journey.scan(max(config.sizes)))
     folder.write_settings(

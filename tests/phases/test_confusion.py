@@ -333,7 +333,7 @@ def test_interior_maximum_of_a_known_curve():
     rng = np.random.default_rng(0)
     place, error = interior_maximum(x, curve, curve + 0.003 * rng.normal(size=(100, 41)))
     assert abs(place - exact_place) < 0.005  # cubic fit, a fifth of the spacing
-    assert 0.0005 < error < 0.01
+    assert 0.0005 < error < 0.02
     assert place != x[np.argmin(abs(x - place))]  # not a point of the grid
     pulls = []
     for _ in range(30):
@@ -342,19 +342,22 @@ def test_interior_maximum_of_a_known_curve():
         pulls.append((place - exact_place) / error)
     assert np.std(pulls) < 1.4
     assert abs(np.mean(pulls)) < 1
+    # Few cuts: the error knows that the curve between them is unknown.
+    place, error = interior_maximum(x[::5], curve[::5], np.tile(curve[::5], (5, 1)))
+    assert 0.03 < error < 0.1
+    assert abs(place - exact_place) < 3 * error
 
 
 def test_no_interior_maximum_is_invented():
     x = np.linspace(0, 1, 41)
     rng = np.random.default_rng(0)
     for curve in (np.maximum(x, 1 - x), np.full(41, 0.9), x):
-        for _ in range(10):
+        found = []
+        for _ in range(20):
             noisy = curve + 0.01 * rng.normal(size=41)
-            place, error = interior_maximum(x, noisy, noisy + 0.01 * rng.normal(size=(50, 41)))
-            assert np.isnan(place) or error > 0
-        place, error = interior_maximum(x, curve, np.tile(curve, (5, 1)))
-        assert np.isnan(place)
-        assert np.isnan(error)
+            found.append(interior_maximum(x, noisy, noisy + 0.01 * rng.normal(size=(50, 41))))
+        assert np.isnan(found).all(axis=1).mean() >= 0.9
+        assert np.isnan(interior_maximum(x, curve, np.tile(curve, (5, 1)))).all()
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,20 @@ def test_errors_cover_the_scatter_of_correlated_rows():
     pulls, naive = [], []
     for _ in range(300):
         chain = np.repeat(rng.normal(size=20), 10)
-        pulls.append(float(np.divide(*(mean_curve(chain, np.zeros(200), groups=np.repeat(np.arange(20), 10))[k].item() for k in ("mean", "error")))))
+        pulls.append(
+            float(
+                np.divide(
+                    *(
+                        mean_curve(chain, np.zeros(200), groups=np.repeat(np.arange(20), 10))[k].item()
+                        for k in ("mean", "error")
+                    )
+                )
+            )
+        )
         naive.append(float(np.divide(*(mean_curve(chain, np.zeros(200))[k].item() for k in ("mean", "error")))))
-    assert np.std(pulls) == pytest.approx(np.sqrt(19 / 17), abs=5 / np.sqrt(600))  # Student's t with 19 degrees of freedom
+    assert np.std(pulls) == pytest.approx(
+        np.sqrt(19 / 17), abs=5 / np.sqrt(600)
+    )  # Student's t with 19 degrees of freedom
     assert np.std(naive) > 2.5  # rows that count as independent: too small by sqrt(10)
 
 
