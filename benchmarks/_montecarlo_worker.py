@@ -43,11 +43,15 @@ class QmlphysWorker:
 
 
 class McisingWorker:
-    """The compiled core itself (`IsingSimulation.sweep`), one object a thread; no measurement."""
+    """The compiled core itself, one object a thread: `sweep`, which measures nothing.
+
+    With more threads `production_sweeps` with one measurement at the end: `sweep` holds Python's global lock.
+    """
 
     def __init__(self, task: SimpleNamespace) -> None:
         from mcising._core import IsingSimulation
 
+        self.task = task
         arguments = (1.0, 0.0, 0.0, 0.0)
         names = (task.algorithm.replace("-", "_"), task.lattice)
         self.chains = [IsingSimulation(task.size, *arguments, seed, *names) for seed in range(task.n_threads)]
@@ -56,9 +60,12 @@ class McisingWorker:
     def run(self, n: int) -> int:
         from concurrent.futures import ThreadPoolExecutor
 
+        T = self.task.temperature
+        if len(self.chains) == 1:
+            return self.chains[0].sweep(n, temperature=T)[1]
         with ThreadPoolExecutor(len(self.chains)) as pool:
-            done = pool.map(lambda chain: chain.sweep(n, temperature=self.task.temperature)[1], self.chains)
-            return sum(done)
+            list(pool.map(lambda chain: chain.production_sweeps(1, n, temperature=T, store_configs=False), self.chains))
+        return n * sum(chain.num_sites for chain in self.chains)
 
 
 class PeapodsWorker:
@@ -122,19 +129,25 @@ def job_qmlphys(job: SimpleNamespace) -> dict[str, Any]:
 
 
 def job_mcising(job: SimpleNamespace) -> dict[str, Any]:
-    """As many configurations from one long chain a temperature: it thermalises once, not once for each of 64 chains."""
+    """As many configurations from one long chain a temperature: it thermalises once, not once for each of 64 chains.
+
+    Chains start ordered, as those of qmlphys do: from random spins, Metropolis stays in stripes below the transition.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
+    import numpy as np
     from mcising._core import IsingSimulation
 
     def one(k: int) -> float:
         algorithm, interval = job.plan[k]
         chain = IsingSimulation(job.size, 1.0, 0.0, 0.0, 0.0, job.seed + k, algorithm, "square")
+        chain.set_spins(np.ones((job.size, job.size), dtype=np.int8))
         chain.sweep(10 * interval, temperature=job.temperatures[k])
         run = chain.production_sweeps(
             job.n_chains * job.n_draws, interval, temperature=job.temperatures[k], store_configs=True
         )
-        assert len(run["configurations"]) == job.n_chains * job.n_draws
+        if len(run["configurations"]) != job.n_chains * job.n_draws:
+            raise RuntimeError("The peer did not keep the configurations.")
         return float(run["energies"].mean())
 
     start = time.perf_counter()

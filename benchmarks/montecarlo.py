@@ -2,9 +2,9 @@
 
     python benchmarks/montecarlo.py [--seconds 1] [--repeats 7] [--only TEXT] [--json FILE]
 
-An update is one attempted change of one spin: n_sites a Metropolis sweep, n_sites a Swendsen-Wang update (every spin is
-asked), the sites of the cluster for a Wolff update. All packages run the same lattice (periodic, J = 1, no field) at the
-same temperature, 2.269, in processes of their own, on the same number of threads, in turns: A B C A B C. Rates are
+An update is one attempted change of one spin: n_sites a Metropolis sweep, n_sites a Swendsen-Wang update (every spin
+is asked), the sites of the cluster for a Wolff update. All packages run the same lattice (periodic, J = 1, no field) at
+the same temperature, 2.269, in processes of their own, on the same number of threads, in turns: A B C A B C. Rates are
 medians of the repeats, with the range; clocks are wall clocks. What is compared and what is not: benchmarks/README.md.
 """
 
@@ -79,9 +79,7 @@ class Process:
 
     def measure(self) -> tuple[float, float, float]:
         """Return updates, wall and CPU seconds of `n_sweeps` sweeps."""
-        assert self.pipe.stdin is not None
-        self.pipe.stdin.write(f"{self.n_sweeps}\n")
-        self.pipe.stdin.flush()
+        print(self.n_sweeps, file=self.pipe.stdin, flush=True)
         updates, wall, cpu = self._read()
         return updates, wall, cpu
 
@@ -95,6 +93,7 @@ class Process:
             self.n_sweeps *= 2
 
     def close(self) -> None:
+        """End the process."""
         self.pipe.communicate()
 
 
@@ -217,7 +216,6 @@ def compare_jobs(*, repeats: int, with_mcising: bool, n_threads: int) -> tuple[d
     plan = times_for_the_peer() if with_mcising else None
     engines = ["qmlphys", "mcising"] if with_mcising else ["qmlphys"]
     seconds: dict[str, list[float]] = {engine: [] for engine in engines}
-    notes = []
     truth = exact.ising_square_energy(JOB_SIZE, np.array(JOB_TEMPERATURES))
     heat = exact.ising_square_specific_heat(JOB_SIZE, np.array(JOB_TEMPERATURES))
     sigma = np.sqrt(heat * np.array(JOB_TEMPERATURES) ** 2 / JOB_SIZE**2 / (JOB_CHAINS * JOB_DRAWS))
@@ -227,11 +225,11 @@ def compare_jobs(*, repeats: int, with_mcising: bool, n_threads: int) -> tuple[d
             result = run_job(engine, seed, plan, n_threads)
             seconds[engine].append(result["seconds"])
             worst[engine] = max(worst[engine], float(np.abs((np.array(result["energy"]) - truth) / sigma).max()))
-    for engine in engines:
-        notes.append(
-            f"{engine}: largest deviation of an energy from Kaufman's exact one {worst[engine]:.1f} sigma "
-            f"(sigma of {JOB_CHAINS * JOB_DRAWS} independent draws; {repeats} x {len(truth)} energies)"
-        )
+    notes = [
+        f"{engine}: largest deviation of an energy from Kaufman's exact one {worst[engine]:.1f} sigma "
+        f"(sigma of {JOB_CHAINS * JOB_DRAWS} independent draws; {repeats} x {len(truth)} energies)"
+        for engine in engines
+    ]
     own = statistics.median(seconds["qmlphys"])
     row = {
         "name": f"job: square, L = {JOB_SIZE}, {len(truth)} temperatures x {JOB_CHAINS} chains x {JOB_DRAWS} draws",

@@ -66,7 +66,8 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
     n_seeds : int
         Networks trained from different initial weights; W and predictions are averaged over them.
     hidden : tuple of int, optional
-        Hidden layers: (100,) for "dense" and (32,) behind the average of "cnn" by default.
+        Hidden layers: (100, 16) for "dense" (the narrow one keeps a hundred outputs cheap) and (32,) behind the average
+        of "cnn" by default.
     channels, pointwise : tuple of int
         "cnn": channels of its convolution layers and widths of the 1 x 1 layers after them.
     kernel_size : int, optional
@@ -222,7 +223,7 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
         if self.validation_fraction > 0:
             seen = np.unique(indices[rows], return_inverse=True)[1]
             validation = hold_out(seen, values[rows], self.validation_fraction, rng)
-        default_hidden = (100,) if self.network == "dense" else (32,)
+        default_hidden = (100, 16) if self.network == "dense" else (32,)
         self._front = Front(
             network=self.network,
             shape=self.shape,

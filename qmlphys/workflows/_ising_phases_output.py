@@ -105,17 +105,11 @@ def rows(config: IsingPhasesConfig, results: Results) -> list[Row]:
     ]  # fmt: skip
     for key, outcome in results.outputs.items():
         kind, length = key.split()
-        table.append(
-            _row(
-                f"output of the {kind.replace('cnn', 'CNN')} crosses 1/2, L = {length}",
-                outcome["crossing"],
-                "moves towards T_c as L grows",
-            )
-        )
+        source = "mean output crosses 1/2, a threshold that its training chose"
+        table.append(_row(f"transition, {_NETWORKS[kind]}, L = {length}", outcome["crossing"], source))
     for length, pair in results.clusters["transition"].items():
-        table.append(
-            _row(f"half of the snapshots ordered, clusters, L = {length}", pair, "moves towards T_c as L grows")
-        )
+        source = "half of the snapshots in the ordered cluster; moves towards T_c as L grows"
+        table.append(_row(f"transition, clustering, L = {length}", pair, source))
     confusion = results.confusion
     distance = np.abs(np.subtract(confusion["network"][0], confusion["best"][0])).max()
     table += [
@@ -184,8 +178,8 @@ def figures(config: IsingPhasesConfig, results: Results, ds: xr.Dataset) -> dict
             plotting.data_collapse(
                 ratios, results.sizes, critical_point=critical.mean, exponent=nu.mean, y_label=label
             ),
-            f"The same against (T - T_c) L^(1/nu), with the fitted T_c = {critical} and nu = {nu}: large lattices fall on "
-            "one curve. What is left between the sizes is the correction to scaling that the fit allows for.",
+            f"The same against (T - T_c) L^(1/nu), with the fitted T_c = {critical} and nu = {nu}: large lattices fall "
+            "on one curve. What is left between the sizes is the correction to scaling that the fit allows for.",
         ),
         "principal-components": (
             plotting.plane(
@@ -215,8 +209,8 @@ def figures(config: IsingPhasesConfig, results: Results, ds: xr.Dataset) -> dict
         ),
         "critical-temperatures": (
             _overview(results),
-            "All critical temperatures of this run, as deviations from the exact ones, with one standard error. Those of "
-            "the square lattice come from the same snapshots, so they fluctuate together.",
+            "All critical temperatures of this run, as deviations from the exact ones, with one standard error. Those "
+            "of the square lattice come from the same snapshots, so they fluctuate together.",
         ),
     }
     return {name: (ax.get_figure(root=True), caption) for name, (ax, caption) in drawn.items()}

@@ -59,8 +59,10 @@ class IsingPhasesConfig:
         The same for the two controls, whose labelled ends lie elsewhere.
     confusion_ends : tuple of float
         The same for the scan on which confusion is learned.
-    n_scan, n_scan_draws : int
-        Temperatures in a scan, and draws from each of its chains.
+    n_scan : int
+        Temperatures in a scan.
+    n_scan_draws, n_training_draws : int
+        Draws from each chain of the scans that are saved, and of those on which convolutional networks are trained.
     n_draws, n_transfer_draws : tuple of int
         Draws from each chain near the transition, one number a size, on the square and the triangular lattice.
     n_chains : int
@@ -83,8 +85,9 @@ class IsingPhasesConfig:
     confusion_ends: tuple[float, float] = (0.4, 0.8)
     n_scan: int = 25
     n_scan_draws: int = 20
-    n_draws: tuple[int, ...] = (1500, 800, 400)
-    n_transfer_draws: tuple[int, ...] = (600, 300, 150)
+    n_training_draws: int = 12
+    n_draws: tuple[int, ...] = (1000, 500, 250)
+    n_transfer_draws: tuple[int, ...] = (500, 250, 120)
     n_chains: int = 64
     seed: int = 1
 
@@ -119,7 +122,7 @@ class IsingPhasesConfig:
             n_seeds=self.n_seeds,
             ends=self.ends,
             n_scan=self.n_scan,
-            n_scan_draws=self.n_scan_draws,
+            n_scan_draws=self.n_training_draws,
             n_chains=self.n_chains,
             n_draws=self.n_draws if lattice == "square" else self.n_transfer_draws,
             n_chunks=(1,) * len(self.sizes),
@@ -195,7 +198,7 @@ class _Journey:
 
     def _scan(self, size: int) -> xr.Dataset:
         """Snapshots of the whole scan at one size."""
-        settings = replace(self.square, training_size=size)
+        settings = replace(self.square, training_size=size, n_scan_draws=self.config.n_scan_draws)
         return self.folder.snapshots(
             f"square-{size:02d}",
             [settings.ends, settings.n_scan, settings.n_scan_draws, self.config.seed, size],
@@ -380,7 +383,7 @@ class _Journey:
                 lattice = lattices.square(size)
                 judged = {
                     kind: SupervisedPhaseClassifier(
-                        kind, shape=lattice.shape, max_epochs=20, random_state=self.seed(7, size)
+                        kind, shape=lattice.shape, max_epochs=15, random_state=self.seed(7, size)
                     ).fit(X[seen], y[seen], groups=groups[seen])
                     for kind in ("dense", "cnn")
                 }
