@@ -64,7 +64,7 @@ def main() -> None:
                 timings["one"].append(timed_fit(X, parameter, groups, n_splits=1, **settings)[1])
             one = min(timings["one"])
             rows = [("one network", scheme, min(timings["all"]))]
-            if network == "cnnX":
+            if network == "cnn":
                 original = settings | {"strategy": "per-split", "n_splits": arguments.networks}
                 rows.append((f"{arguments.networks} networks", *timed_fit(X, parameter, groups, **original)))
             for strategy, fitted, seconds in rows:

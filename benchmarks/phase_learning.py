@@ -47,8 +47,8 @@ def draw(size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 def learners(size: int, seed: int) -> dict[str, object]:
     symmetric = {"shape": (size, size), "augment": ("translations", "flip"), "random_state": seed}
     return {
-        "dense": SupervisedPhaseClassifier("dense", max_epochs=12, patience=12, batch_size=256, learning_rate=2e-3, **symmetric),
-        "CNN": SupervisedPhaseClassifier("cnn", max_epochs=16, patience=16, batch_size=512, **symmetric),
+        "dense": SupervisedPhaseClassifier("dense", max_epochs=10, patience=10, batch_size=256, learning_rate=2e-3, **symmetric),
+        "CNN": SupervisedPhaseClassifier("cnn", max_epochs=12, patience=12, batch_size=512, **symmetric),
         "|m| cut": CutClassifier("magnetization"),
         "energy cut": CutClassifier("energy", lattice=square(size)),
     }

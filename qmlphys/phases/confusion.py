@@ -25,8 +25,7 @@ __all__ = ["ConfusionScheme", "OptimalIndicator", "exact_indicator", "optimal_in
 
 _log = logging.getLogger("qmlphys")
 
-# Of the bootstrap over held-out groups: the error's own error is then 5 %.
-_N_RESAMPLES = 200
+_N_RESAMPLES = 200  # of the bootstrap over held-out groups: the error's own error is then 5 %
 
 
 class ConfusionScheme(RegressorMixin, BaseEstimator):
@@ -66,8 +65,7 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
     n_seeds : int
         Networks trained from different initial weights; W and predictions are averaged over them.
     hidden : tuple of int, optional
-        Hidden layers: (100, 16) for "dense" (the narrow one keeps a hundred outputs cheap) and (32,) behind the average
-        of "cnn" by default.
+        Hidden layers; (100, 16) for "dense", narrow before a hundred outputs, and (32,) behind the average of "cnn".
     channels, pointwise : tuple of int
         "cnn": channels of its convolution layers and widths of the 1 x 1 layers after them.
     kernel_size : int, optional
@@ -110,7 +108,7 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
     networks_ : list
         The trained torch modules, seed by seed (and cut by cut).
     history_ : list of dict
-        Losses of each training, an epoch each.
+        Losses of each training.
 
     References
     ----------
@@ -362,8 +360,8 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
         >>> scheme.predict(X[[0, -1]]).round()
         array([1., 2.])
         """
-        probability = self.predict_split_proba(X)
-        return self._means[-1] - probability @ np.diff(self._means)
+        below = self.predict_split_proba(X)
+        return self._means[-1] - below @ np.diff(self._means)
 
     def predict_phase(self, X: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Say on which side of the critical point each snapshot was taken.

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from qmlphys.workflows.ising_phases import IsingPhasesConfig
 
-__all__ = ["N_STEPS", "SUMMARY", "Results", "figures", "rows"]
-
-N_STEPS = 8
+__all__ = ["SUMMARY", "Results", "figures", "rows"]
 
 SUMMARY = (
     "Monte Carlo configurations of the Ising model go in, a critical temperature with an error bar comes out. Networks "
@@ -103,10 +101,11 @@ def rows(config: IsingPhasesConfig, results: Results) -> list[Row]:
              f"trained on the square lattice alone, {sizes}; {_SOURCES['triangular']}", known=triangular),
         _row("nu, triangular lattice, CNN", results.triangular["cnn"][2:], "same fit", known=1.0, unit="1"),
     ]  # fmt: skip
-    for key, outcome in results.outputs.items():
-        kind, length = key.split()
-        source = "mean output crosses 1/2, a threshold that its training chose"
-        table.append(_row(f"transition, {_NETWORKS[kind]}, L = {length}", outcome["crossing"], source))
+    for kind, label in _NETWORKS.items():
+        for length in results.sizes:
+            source = "mean output crosses 1/2, a threshold that its training chose"
+            outcome = results.outputs[f"{kind} {length}"]
+            table.append(_row(f"transition, {label}, L = {length}", outcome["crossing"], source))
     for length, pair in results.clusters["transition"].items():
         source = "half of the snapshots in the ordered cluster; moves towards T_c as L grows"
         table.append(_row(f"transition, clustering, L = {length}", pair, source))
@@ -146,6 +145,7 @@ def figures(config: IsingPhasesConfig, results: Results, ds: xr.Dataset) -> dict
     """
     critical = Estimate(*map(_number, results.square["cnn"][:2]))
     nu = Estimate(*map(_number, results.square["cnn"][2:]))
+    transferred = Estimate(*map(_number, results.triangular["cnn"][:2]))
     known = exact.critical_temperature("square")
     outputs = {f"L = {size}": _curve(results.outputs[f"cnn {size}"]) for size in results.sizes}
     low, high = (4 * end for end in config.ends)
@@ -168,6 +168,15 @@ def figures(config: IsingPhasesConfig, results: Results, ds: xr.Dataset) -> dict
             ),
             f"What a convolutional network says, trained at L = {results.training_size} on the shaded ends alone. The "
             f"line is the critical temperature {critical} that follows from the order parameter it learned.",
+        ),
+        "triangular": (
+            plotting.network_output(
+                {f"L = {results.training_size}": _curve(results.outputs["triangular"])},
+                critical_point=transferred,
+                exact=exact.critical_temperature("triangular"),
+            ),
+            f"The same network on the triangular lattice, which it has never seen. The line is {transferred}, again from the "
+            "order parameter that it learned on the square lattice.",
         ),
         "cumulant-crossing": (
             plotting.curves(ratios, y_label=label, critical_point=critical, exact=known),

@@ -9,36 +9,18 @@ column of the table. `qmlphys.workflows.criticality` does the same with more pat
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
 
-import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
-
-from qmlphys import lattices, snapshots
-from qmlphys.hamiltonians import Ising
-from qmlphys.montecarlo import Simulation, sample
-from qmlphys.phases import ConfusionScheme, PhaseClusterer, SupervisedPhaseClassifier, baselines, far_ends
-from qmlphys.phases.confusion import optimal_indicator
-from qmlphys.phases.curves import mean_curve
-from qmlphys.stats import Estimate
 from qmlphys.workflows import _ising_phases_output as output
-from qmlphys.workflows import criticality
-from qmlphys.workflows.criticality import MAGNETIZATION, CriticalityConfig
+from qmlphys.workflows._ising_phases_steps import Journey
+from qmlphys.workflows.criticality import CriticalityConfig
 from qmlphys.workflows.runs import Row, RunFolder
 
 __all__ = ["IsingPhases", "IsingPhasesConfig", "run"]
 
 TITLE = "From Ising configurations to a critical temperature"
-
-# What is measured near the transition, in this order; seeds of the first kind are joined into one result.
-_LEARNERS = ("moved down", "moved up", "dense", "component")
-_MAX_POINTS = 1500  # of the plane, kept for the picture
 
 
 @dataclass(frozen=True)
@@ -155,269 +137,6 @@ class IsingPhases:
     n_resumed: int
 
 
-class _PerSize:
-    """One learner a lattice size, behind the face of a network that fits every size."""
-
-    def __init__(self, learners: Mapping[int, Callable[[Any], NDArray[np.float64]]], n_sites: int = 0) -> None:
-        self.learners = learners
-        self.n_sites = n_sites
-
-    def resized(self, shape: tuple[int, ...]) -> _PerSize:
-        return _PerSize(self.learners, int(np.prod(shape)))
-
-    def order_parameter(self, X: Any) -> NDArray[np.float64]:
-        return self.learners[self.n_sites](X)
-
-
-class _Journey:
-    """The steps of one run; each is kept in the folder when it is done."""
-
-    def __init__(self, config: IsingPhasesConfig, folder: RunFolder, *, progress: bool, bars: bool) -> None:
-        self.config = config
-        self.folder = folder
-        self.square = config.on("square")
-        self.progress = progress
-        self.bars = bars
-        self.n_done = 0
-        # Methods are cached one by one: an lru_cache on the class would keep every journey alive.
-        self.scan = cache(self._scan)
-        self.networks = cache(self._networks)
-        self.per_size = cache(self._per_size)
-
-    def say(self, text: str) -> None:
-        """Tell a user who watches what happens now."""
-        self.n_done += 1
-        if self.progress:
-            from rich.console import Console
-
-            Console(stderr=True, highlight=False).print(f"[{self.n_done}/{output.N_STEPS}] {text}", markup=False)
-
-    def seed(self, *path: int) -> int:
-        """Return a random seed by purpose, so that each step can be repeated alone."""
-        return int(np.random.SeedSequence(self.config.seed, spawn_key=(1, *path)).generate_state(1)[0] >> np.uint32(1))
-
-    def _scan(self, size: int) -> xr.Dataset:
-        """Snapshots of the whole scan at one size."""
-        settings = replace(self.square, training_size=size, n_scan_draws=self.config.n_scan_draws)
-        return self.folder.snapshots(
-            f"square-{size:02d}",
-            [settings.ends, settings.n_scan, settings.n_scan_draws, self.config.seed, size],
-            lambda: criticality.scan(settings, self.config.n_seeds + 1, progress=self.bars),
-        )
-
-    def _networks(self) -> list[SupervisedPhaseClassifier]:
-        """Convolutional networks: one a seed, then the two controls."""
-        n_seeds = self.config.n_seeds
-        trained = [criticality.train(self.square, k, progress=self.bars) for k in range(n_seeds)]
-        # Snapshots number n_seeds serve `criticality.locate`, those after it `scan`.
-        for k, ends in enumerate((self.config.moved_down, self.config.moved_up), start=n_seeds + 2):
-            trained.append(criticality.train(replace(self.square, ends=ends), k, progress=self.bars))
-        return trained
-
-    def _per_size(self) -> tuple[dict[int, SupervisedPhaseClassifier], dict[int, PhaseClusterer]]:
-        """Learners that belong to one size: a dense network and a clusterer for each."""
-        dense, clusterers = {}, {}
-        for size in self.config.sizes:
-            X, temperature, groups = snapshots.as_xy(self.scan(size))
-            ends, y = far_ends(temperature)
-            # The ends are easily told apart: a few passes are enough.
-            network = SupervisedPhaseClassifier(
-                "dense", shape=(size, size), max_epochs=10, random_state=self.seed(0, size)
-            )
-            dense[size] = network.fit(X[ends], y, groups=groups[ends])
-            clusterers[size] = PhaseClusterer(random_state=self.seed(1, size)).fit(X)
-        return dense, clusterers
-
-    def outputs(self) -> dict[str, Any]:
-        """Mean output of the networks along the scan, and where it crosses one half."""
-
-        def compute() -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for size in self.config.sizes:
-                X, temperature, groups = snapshots.as_xy(self.scan(size))
-                for kind, network in (
-                    ("cnn", self.networks()[0].resized((size, size))),
-                    ("dense", self.per_size()[0][size]),
-                ):
-                    curve = mean_curve(network.predict_proba(X)[:, 1], temperature, groups=groups)
-                    crossing = network.transition(X, temperature, groups=groups)
-                    found[f"{kind} {size}"] = {
-                        "parameter": curve["parameter"].values,
-                        "mean": curve["mean"].values,
-                        "error": curve["error"].values,
-                        "crossing": [crossing.mean, crossing.error],
-                    }
-            return found
-
-        return self.folder.step("outputs", self.config, compute)
-
-    def clusters(self) -> dict[str, Any]:
-        """Where snapshots change cluster, and the plane of the first two components."""
-
-        def compute() -> dict[str, Any]:
-            found: dict[str, Any] = {"transition": {}}
-            for size in self.config.sizes:
-                X, temperature, groups = snapshots.as_xy(self.scan(size))
-                clusterer = self.per_size()[1][size]
-                transition = clusterer.transition(X, temperature, groups)
-                found["transition"][str(size)] = [transition.mean, transition.error]
-                if size == self.config.training_size:
-                    chosen = np.linspace(0, len(X) - 1, min(len(X), _MAX_POINTS)).astype(int)
-                    found["plane"] = clusterer.transform(X[chosen])[:, :2].round(4)
-                    found["temperature"] = temperature[chosen].round(6)
-                    found["explained"] = clusterer.explained_variance_ratio_
-            return found
-
-        return self.folder.step("clusters", self.config, compute)
-
-    def confusion(self) -> dict[str, Any]:
-        """The W curve of a network and the best one possible, on the same held-out snapshots."""
-        size = self.config.training_size
-        model = Ising(lattices.square(size))
-        low, high = (4 * end for end in self.config.confusion_ends)
-        ds = self.folder.snapshots(
-            f"square-{size:02d}-confusion",
-            [low, high, self.config.n_scan, self.config.n_scan_draws, self.config.n_chains, self.config.seed, size],
-            lambda: sample(
-                model,
-                np.linspace(low, high, self.config.n_scan),
-                n_chains=self.config.n_chains,
-                n_draws=self.config.n_scan_draws,
-                rng=self.seed(2),
-                progress=self.bars,
-            ),
-        )
-
-        def compute() -> dict[str, Any]:
-            X, temperature, groups = snapshots.as_xy(ds)
-            scheme = ConfusionScheme(network="cnn", shape=(size, size), random_state=self.seed(3))
-            scheme.fit(X, temperature, groups=groups)
-            best = optimal_indicator(
-                ds["energy"].values.ravel(),
-                temperature,
-                splits=scheme.splits_,
-                groups=groups,
-                held_out=scheme.held_out_,
-                rng=self.seed(4),
-            )
-            return {
-                "splits": scheme.splits_,
-                "network": [scheme.indicator_, scheme.indicator_error_],
-                "network maximum": [scheme.critical_point_, scheme.critical_point_error_],
-                "best": [best.indicator, best.indicator_error],
-                "best maximum": [best.critical_point, best.critical_point_error],
-            }
-
-        return self.folder.step("confusion", self.config, compute)
-
-    def near_transition(self, lattice: str) -> dict[str, Any]:
-        """Cumulant ratios of what was learned, near the transition, and what their collapse gives."""
-        settings = self.config.on(lattice)
-
-        def learners() -> list[Any]:
-            networks: list[Any] = list(self.networks())
-            if lattice != "square":
-                return networks[: self.config.n_seeds]
-            dense, clusterers = self.per_size()
-            return [
-                *networks,
-                _PerSize({size**2: network.order_parameter for size, network in dense.items()}),
-                _PerSize({size**2: _first_component(clusterer) for size, clusterer in clusterers.items()}),
-            ]
-
-        start = self.folder.step(
-            f"near-{lattice}-start",
-            settings,
-            lambda: dict(zip(("mean", "error"), _pair(criticality.locate(settings, self.networks())), strict=True)),
-        )
-        moments = []
-        for k, size in enumerate(settings.sizes):
-            window = 1 + settings.half_width / size * np.linspace(-1, 1, settings.n_temperatures)
-
-            def compute(size: int = size, k: int = k, window: NDArray[np.float64] = window) -> dict[str, Any]:
-                model = Ising(lattices.from_label(f"{lattice}({size})"))
-                rng = self.seed(5, len(lattice), size)
-                simulation = Simulation(model, start["mean"] * window, n_chains=settings.n_chains, rng=rng)
-                which = cast("Sequence[SupervisedPhaseClassifier]", learners())
-                return dict(
-                    criticality.measure(which, simulation, n_draws=settings.n_draws[k], progress=self.bars).to_dict()
-                )
-
-            step = self.folder.step(f"near-{lattice}-{size:02d}", [self.config, start], compute)
-            moments.append(xr.Dataset.from_dict(step))
-        return self.folder.step(
-            f"near-{lattice}-collapse", [self.config, start], lambda: self._collapse(moments, start)
-        )
-
-    def _collapse(self, moments: list[xr.Dataset], start: Mapping[str, float]) -> dict[str, Any]:
-        """Critical temperature and exponent of each kind of learner."""
-        seeds = [f"network {k}" for k in range(self.config.n_seeds)]
-        joined = criticality.analyse(
-            [part.sel(learner=[*seeds, MAGNETIZATION]) for part in moments], Estimate(start["mean"], start["error"])
-        )
-        known = joined.scans[MAGNETIZATION]
-        found: dict[str, Any] = {
-            "cnn": [*_pair(joined.critical_point), *_pair(joined.nu)],
-            "magnetisation": [*_pair(known.critical_point), *_pair(known.nu)],
-        }
-        others = [name for name in map(str, moments[0]["learner"].values) if name not in (*seeds, MAGNETIZATION)]
-        for kind, name in zip(_LEARNERS, others, strict=False):
-            scan = criticality.collapse(moments, learner=name)
-            found[kind] = [*_pair(scan.critical_point), *_pair(scan.nu)]
-        chosen = joined.cumulants.sel(learner=seeds[0])
-        found["points"] = {key: chosen[key].values for key in ("size", "temperature", "ratio", "error")}
-        return found
-
-    def accuracies(self, critical_temperature: float) -> dict[str, Any]:
-        """Held-out accuracies of networks and single numbers, with labels from the temperature that was found."""
-
-        def compute() -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for size in self.config.sizes:
-                ds = self.scan(size)
-                X, temperature, groups = snapshots.as_xy(ds)
-                y = (temperature < critical_temperature).astype(int)
-                n_chains = ds.sizes["chain"]
-                half = np.random.default_rng(self.seed(6)).permutation(n_chains) % 2 == 0
-                seen = half[groups % n_chains]
-                lattice = lattices.square(size)
-                judged = {
-                    kind: SupervisedPhaseClassifier(
-                        kind, shape=lattice.shape, max_epochs=15, random_state=self.seed(7, size)
-                    ).fit(X[seen], y[seen], groups=groups[seen])
-                    for kind in ("dense", "cnn")
-                }
-                cuts = {
-                    "cut in |m|": baselines.CutClassifier("magnetization").fit(X[seen], y[seen]),
-                    "cut in energy": baselines.CutClassifier("energy", lattice=lattice).fit(X[seen], y[seen]),
-                }
-                table = baselines.report(
-                    judged | cuts,
-                    X[~seen],
-                    y[~seen],
-                    groups=groups[~seen],
-                    parameter=temperature[~seen],
-                    energy=ds["energy"].values.ravel()[~seen] * lattice.n_sites,
-                )
-                found[str(size)] = {name: _pair(value) for name, value in table.items()}
-            return found
-
-        return self.folder.step("accuracies", [self.config, critical_temperature], compute)
-
-
-def _pair(value: Estimate) -> list[float]:
-    return [value.mean, value.error]
-
-
-def _first_component(clusterer: PhaseClusterer) -> Callable[[Any], NDArray[np.float64]]:
-    """Return the order parameter that a clusterer found: the first component, per root of the number of sites."""
-
-    def order(X: Any) -> NDArray[np.float64]:
-        return clusterer.transform(X)[:, 0] / np.sqrt(X.shape[1])
-
-    return order
-
-
 def run(
     config: IsingPhasesConfig | None = None,
     *,
@@ -456,7 +175,7 @@ def run(
     started = time.perf_counter()
     config = config or IsingPhasesConfig()
     folder = RunFolder(out, workflow="ising-phases", fresh=fresh)
-    journey = _Journey(config, folder, progress=progress, bars=bars)
+    journey = Journey(config, folder, progress=progress, bars=bars)
     journey.say(f"sampling the square lattice at L = {', '.join(map(str, config.sizes))}")
     for size in config.sizes:
         journey.scan(size)

@@ -180,25 +180,28 @@ def test_the_judgement_is_sound():
 
 # --- the panels -------------------------------------------------------------------------------------------------------
 
-SMALL = [
+SMALL_TORI = [
     (lattices.square(4), 1.0, 0.0, [1.8, 2.269, 3.0, 20.0], ALGORITHMS),
     (lattices.square(7), 1.0, 0.0, [1.8, 2.269, 3.0], ALGORITHMS),
     (lattices.square(16), 1.0, 0.0, [1.8, 2.269, 3.0], ALGORITHMS),
     (lattices.chain(3), 1.0, 0.0, [1.0, 2.0, 8.0], ALGORITHMS),  # where always accepting gives wrong numbers
     (lattices.chain(16), 1.0, 0.0, [0.7, 1.5, 4.0], ALGORITHMS),
+    (lattices.square(4), 0.8, 0.3, [1.0, 2.0, 4.0], ("metropolis", "auto")),
+]
+SMALL_OTHERS = [
     (lattices.triangular(5), 1.0, 0.0, [2.5, 3.641, 6.0], ALGORITHMS),
     (lattices.triangular(4), -1.0, 0.0, [2.0, 4.0], ALGORITHMS),  # frustrated
     (lattices.honeycomb(4), 1.0, 0.0, [1.2, 1.5187, 3.0], ALGORITHMS),
     (lattices.cubic(3), 1.0, 0.0, [4.51, 9.0], ALGORITHMS),
     (lattices.chain(9, periodic=False), 1.0, 0.0, [0.8, 2.0, 6.0], ALGORITHMS),
     (lattices.square(5, periodic=False), -1.0, 0.0, [1.0, 2.0], ALGORITHMS),
-    (lattices.square(4), 0.8, 0.3, [1.0, 2.0, 4.0], ("metropolis", "auto")),
     (lattices.triangular(4), -1.0, 1.5, [1.0, 2.0, 4.0], ("metropolis",)),
 ]
 
 
-def test_small_panel():
-    assert_agreement(run_panel(SMALL, seed=1), at_least=160)
+@pytest.mark.parametrize(("cases", "seed"), [(SMALL_TORI, 1), (SMALL_OTHERS, 101)], ids=["tori", "others"])
+def test_small_panel(cases, seed):
+    assert_agreement(run_panel(cases, seed=seed), at_least=90)
 
 
 # Temperatures from well below the transition to far above; the critical one among them.
