@@ -1,10 +1,10 @@
-"""Carrasquilla and Melko's benchmark: how near do the networks come to the |m| line and to the Bayes limit?
+"""Carrasquilla and Melko's benchmark: how near the networks come to the |m| line and to the Bayes limit.
 
-Set-up of Nature Physics 13, 431 (2017): square lattices of L = 10, 20, 30, 40, 60; temperatures T_i = 1 + i (T_c - 1) / 20
-for i = 0 .. 40, so that T_20 is the exact T_c; labels by temperature. (Their labels use the exact T_c. Here that is the
-point: the benchmark asks how well a network uses labels, not where the transition is.) There are 40 temperatures of
-2,500 training snapshots each, and as many held-out snapshots of 41 temperatures from independent chains, the same for
-all learners. Two ways to treat T = T_c, which alone moves the accuracy by a point:
+Set-up of Nature Physics 13, 431 (2017): square lattices of L = 10, 20, 30, 40, 60; temperatures
+T_i = 1 + i (T_c - 1) / 20 for i = 0 .. 40, so that T_20 is the exact T_c; labels by temperature. (Their labels use the
+exact T_c. Here that is the point: the benchmark asks how well a network uses labels, not where the transition is.) There
+are 40 temperatures of 2,500 training snapshots each, and as many held-out snapshots of 41 temperatures from independent
+chains, the same for all learners. Two ways to treat T = T_c, which alone moves the accuracy by a point:
 
 ordered   T_c counts as ordered. Training leaves out T_40, the held-out set has all 41 temperatures.
 left out  T_c is in neither set.
@@ -47,14 +47,18 @@ def draw(size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 def learners(size: int, seed: int) -> dict[str, object]:
     symmetric = {"shape": (size, size), "augment": ("translations", "flip"), "random_state": seed}
     return {
-        "dense": SupervisedPhaseClassifier("dense", max_epochs=10, patience=10, batch_size=256, learning_rate=2e-3, **symmetric),
+        "dense": SupervisedPhaseClassifier(
+            "dense", max_epochs=10, patience=10, batch_size=256, learning_rate=2e-3, **symmetric
+        ),
         "CNN": SupervisedPhaseClassifier("cnn", max_epochs=12, patience=12, batch_size=512, **symmetric),
         "|m| cut": CutClassifier("magnetization"),
         "energy cut": CutClassifier("energy", lattice=square(size)),
     }
 
 
-def compare(size: int, convention: str, data: tuple, held_out: tuple, seed: int) -> tuple[dict[str, Estimate], dict[str, float]]:
+def compare(
+    size: int, convention: str, data: tuple, held_out: tuple, seed: int
+) -> tuple[dict[str, Estimate], dict[str, float]]:
     """Train on one set, judge on the other; return accuracies and training times."""
     X, index, groups, _ = data
     last = 20 if convention == "ordered" else 19
@@ -87,7 +91,11 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.perf_counter()
     names = ["dense", "|m| cut", "CNN", "energy cut", "Bayes limit"]
-    print(f"{'T = T_c':9} {'L':>3} {'rows':>7} " + " ".join(f"{name:>13}" for name in names) + "   m-dense Bayes-CNN   seconds")
+    print(
+        f"{'T = T_c':9} {'L':>3} {'rows':>7} "
+        + " ".join(f"{name:>13}" for name in names)
+        + "   m-dense Bayes-CNN   seconds"
+    )
     results = []
     for size in arguments.sizes:
         data, held_out = draw(size, 2 * arguments.seed), draw(size, 2 * arguments.seed + 1)

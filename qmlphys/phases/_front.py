@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 
 from qmlphys.phases._alphabet import Alphabet, find_alphabet, to_spins
 from qmlphys.phases._augmentation import Augmentation
-from qmlphys.phases._patterns import count_patterns
-from qmlphys.phases._training import logits_of
+from qmlphys.phases._patterns import count_patterns, holds_spins
+from qmlphys.phases._training import build, logits_of
 from qmlphys.phases.networks import DenseNetwork, PeriodicCNN
 
 __all__ = ["Front"]
@@ -46,6 +47,7 @@ class Front:
     alphabet: Alphabet = "real"
     histogram: bool = False
     n_features: int = 0
+    _window: int = 0
     _offset: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     _scale: npt.NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
 
@@ -71,8 +73,9 @@ class Front:
             scale = np.atleast_1d(data[training].std(axis=axis, dtype=np.float64))
             self._offset = np.atleast_1d(data[training].mean(axis=axis, dtype=np.float64))
             self._scale = np.where(scale > 0, scale, 1.0)
-        probe = self.make(1)
+        probe = build(partial(self.make, 1), seed=0)
         self.histogram = self.alphabet != "real" and isinstance(probe, PeriodicCNN) and probe.supports_histogram
+        self._window = probe.kernel_size if self.histogram else 0
 
     def make(self, n_outputs: int) -> DenseNetwork | PeriodicCNN:
         """Return a new network."""
@@ -103,15 +106,17 @@ class Front:
         """Turn rows into pattern counts, spins or standardised numbers."""
         if self.alphabet == "real":
             return ((data - self._offset) / self._scale).astype(np.float64)
+        spins = self.spins(data)
+        return count_patterns(spins, self.lattice, kernel_size=self._window) if self.histogram else spins
+
+    def spins(self, data: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+        """Return snapshots as int8 spins."""
+        if self.alphabet == "spins" and data.dtype == np.int8 and holds_spins(data):
+            return data  # the common case, in one pass and without a copy
         spins = to_spins(data, self.alphabet)
         if not (np.abs(spins) == 1).all():
             raise ValueError("Argument `X` must hold snapshots (-1/+1 or 0/1), as in `fit`, but holds other numbers.")
-        spins = spins.astype(np.int8, copy=False)
-        if self.histogram:
-            probe = self.make(1)
-            assert isinstance(probe, PeriodicCNN)  # noqa: S101 - narrows the type: only it supports histograms
-            return count_patterns(spins, self.lattice, kernel_size=probe.kernel_size)
-        return spins
+        return spins.astype(np.int8, copy=False)
 
     def logits(self, network: DenseNetwork | PeriodicCNN, inputs: npt.NDArray[Any], *, device: str) -> Any:
         """Return the logits (n, n_outputs) of a trained network."""

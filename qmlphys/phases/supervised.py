@@ -5,26 +5,24 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from qmlphys.phases._alphabet import find_alphabet, to_spins
-from qmlphys.phases._augmentation import Augmentation
 from qmlphys.phases._crossing import half_crossing
+from qmlphys.phases._front import Front
 from qmlphys.phases._groups import check_parameter, group_indices
 from qmlphys.phases._order import blocks, find_direction, project_odd
-from qmlphys.phases._patterns import count_patterns
-from qmlphys.phases._training import Plan, build, logits_of, split_rows, train
+from qmlphys.phases._training import Plan, build, split_rows, train
 from qmlphys.phases.curves import far_ends
-from qmlphys.phases.networks import DenseNetwork, PeriodicCNN
+from qmlphys.phases.networks import PeriodicCNN
 from qmlphys.stats import Estimate
 
 __all__ = ["SupervisedPhaseClassifier", "far_ends"]
@@ -180,26 +178,27 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"Argument `y` must hold at least two classes, but it holds one class only: {self.classes_[0]!r}."
             )
-        plan = self._plan(len(X))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         mask, self.validation_ = split_rows(labels, groups, self.validation_fraction, np.random.default_rng(seed))
-        self.alphabet_ = find_alphabet(X)
-        self.network_ = build(self._network, seed=seed)
-        self._scale(X)
+        plan = self._plan(len(X))
+        self._front = self._make_front()
+        self._front.fit(X, ~mask)
+        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        self.network_ = build(partial(self._front.make, n_outputs), seed=seed)
         self.history_ = train(
             self.network_,
-            self._inputs(X),
+            self._front.inputs(X),
             labels,
             validation=mask,
             plan=plan,
             seed=seed,
-            histogram=self._counts,
-            augment=self._augmentation(),
+            histogram=self._front.histogram,
+            augment=self._front.augmentation(),
             description=f"{self.network} network",
         )
         self.order_direction_ = None
-        if self.alphabet_ != "real" and len(self.classes_) == 2:
-            self.order_direction_ = find_direction(self.network_, self._spins(X[labels == 1]))
+        if self._front.alphabet != "real" and len(self.classes_) == 2:
+            self.order_direction_ = find_direction(self.network_, self._front.spins(X[labels == 1]))
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -250,12 +249,8 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
             With two classes the log odds of `classes_[1]`, else one logit a class.
         """
         X = self._rows(X)
-        # Convolutions over snapshots have no fast float64; everything else is exact to 1e-12 whatever its neighbours.
-        slow = isinstance(self.network_, PeriodicCNN) and not self._counts and self.alphabet_ != "real"
-        dtype = torch.float32 if slow else torch.float64
         pieces = [
-            logits_of(self.network_, self._inputs(block), histogram=self._counts, device=self.device, dtype=dtype)
-            for block in blocks(X)
+            self._front.logits(self.network_, self._front.inputs(block), device=self.device) for block in blocks(X)
         ]
         scores = np.concatenate(pieces)
         return scores[:, 0] if len(self.classes_) == 2 else scores
@@ -308,8 +303,8 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
         features are linear in the spins (dense network) or lattice averages of local functions (CNN), so q is an
         extensive odd operator divided by the volume: near a ferromagnetic critical point all of these scale like the
         magnetisation. Its cumulant ratio <q^2>^2 / <q^4> therefore crosses at the critical point for different sizes,
-        whatever threshold the readout has drawn between the phases. (Measured at the square lattice's critical point, for
-        six CNNs trained at L = 20: it differs from that of m by at most 0.013 at L = 8 and 0.0005 at L = 64, like L^-7/4.)
+        whatever threshold the readout has drawn between the phases. (At the square lattice's critical point, for six
+        CNNs trained at L = 20, it differs from that of m by at most 0.013 at L = 8 and 0.0005 at L = 64, like L^-7/4.)
 
         Parameters
         ----------
@@ -330,10 +325,10 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
         if self.order_direction_ is None:
             raise ValueError(
                 f"An order parameter needs a fit on snapshots (bits or spins) with two classes, but the alphabet was "
-                f"{self.alphabet_!r} and there were {len(self.classes_)} classes."
+                f"{self._front.alphabet!r} and there were {len(self.classes_)} classes."
             )
         return np.concatenate(
-            [project_odd(self.network_, self._spins(block), self.order_direction_) for block in blocks(X)]
+            [project_odd(self.network_, self._front.spins(block), self.order_direction_) for block in blocks(X)]
         )
 
     def resized(self, shape: tuple[int, ...]) -> Self:
@@ -362,8 +357,8 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"Argument `shape` must have {len(self.network_.shape)} axes, but it is {shape!r}.")
         twin = copy.deepcopy(self)
         twin.set_params(shape=tuple(shape))
-        twin.network_.shape = tuple(shape)
-        twin.n_features_in_ = math.prod(shape)
+        twin.network_.shape = twin._front.shape = tuple(shape)
+        twin.n_features_in_ = twin._front.n_features = math.prod(shape)
         if hasattr(twin, "feature_names_in_"):
             del twin.feature_names_in_
         return twin
@@ -378,11 +373,6 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
     def _plan(self, n_rows: int) -> Plan:
         if self.network not in ("dense", "cnn"):
             raise ValueError(f"Argument `network` must be 'dense' or 'cnn', but it is {self.network!r}.")
-        if math.prod(self._lattice) != self.n_features_in_:
-            raise ValueError(
-                f"Argument `shape` must have as many sites as a row of X has entries ({self.n_features_in_}), but it "
-                f"is {self.shape!r}."
-            )
         rate = self.learning_rate
         return Plan(
             max_epochs=self.max_epochs,
@@ -394,72 +384,18 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    @property
-    def _lattice(self) -> tuple[int, ...]:
-        if self.shape is None:
-            return (self.n_features_in_,)
-        return (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
-
-    @property
-    def _counts(self) -> bool:
-        """Whether the network is fed with pattern counts."""
-        return self.alphabet_ != "real" and isinstance(self.network_, PeriodicCNN) and self.network_.supports_histogram
-
-    def _network(self) -> DenseNetwork | PeriodicCNN:
-        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
-        if self.network == "dense":
-            hidden = (100,) if self.hidden is None else self.hidden
-            return DenseNetwork(self.n_features_in_, hidden=hidden, n_outputs=n_outputs)
-        return PeriodicCNN(
-            self._lattice,
+    def _make_front(self) -> Front:
+        default = (100,) if self.network == "dense" else (32,)
+        return Front(
+            network=self.network,
+            shape=self.shape,
+            hidden=default if self.hidden is None else self.hidden,
             channels=self.channels,
             kernel_size=self.kernel_size,
             pointwise=self.pointwise,
-            hidden=(32,) if self.hidden is None else self.hidden,
-            n_outputs=n_outputs,
+            augment=self.augment,
         )
-
-    def _augmentation(self) -> Augmentation | None:
-        if self.augment is None:
-            return None
-        names: Sequence[str] = (self.augment,) if isinstance(self.augment, str) else tuple(self.augment)
-        if names == ("auto",):
-            names = ("translations",) if self.network == "dense" and self.shape is not None else ()
-        if "flip" in names and self.alphabet_ == "real":
-            raise ValueError(
-                "Argument `augment` must not ask for flips unless X holds snapshots, but X holds other numbers."
-            )
-        shape = self._lattice if self.network == "cnn" or self.shape is not None else None
-        return Augmentation(names, shape=shape, counts=self._counts)
-
-    def _scale(self, X: npt.NDArray[Any]) -> None:
-        """Remember how features are standardised: spins not at all."""
-        self.mean_: Any = 0.0
-        self.scale_: Any = 1.0
-        if self.alphabet_ == "real":
-            axis = None if self.network == "cnn" else 0
-            self.mean_ = np.mean(X, axis=axis, dtype=np.float64)
-            spread = np.std(X, axis=axis, dtype=np.float64)
-            self.scale_ = np.where(spread > 0, spread, 1.0)
 
     def _rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype="numeric")
-
-    def _spins(self, X: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
-        spins = to_spins(X, self.alphabet_)
-        if not (np.abs(spins) == 1).all():
-            raise ValueError(
-                "Argument `X` must hold snapshots (-1/+1 or 0/1), as in `fit`, but it holds other numbers in "
-                f"{np.count_nonzero((np.abs(spins) != 1).any(axis=1))} of {len(spins)} rows."
-            )
-        return spins.astype(np.int8, copy=False)
-
-    def _inputs(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Turn rows into what the network is fed with: pattern counts, spins or standardised numbers."""
-        if self.alphabet_ == "real":
-            return (X.astype(np.float64) - self.mean_) / self.scale_
-        spins = self._spins(X)
-        if self._counts:
-            return count_patterns(spins, self._lattice, kernel_size=self.network_.kernel_size)
-        return spins

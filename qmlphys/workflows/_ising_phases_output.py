@@ -106,9 +106,9 @@ def rows(config: IsingPhasesConfig, results: Results) -> list[Row]:
             source = "mean output crosses 1/2, a threshold that its training chose"
             outcome = results.outputs[f"{kind} {length}"]
             table.append(_row(f"transition, {label}, L = {length}", outcome["crossing"], source))
-    for length, pair in results.clusters["transition"].items():
+    for place, pair in results.clusters["transition"].items():
         source = "half of the snapshots in the ordered cluster; moves towards T_c as L grows"
-        table.append(_row(f"transition, clustering, L = {length}", pair, source))
+        table.append(_row(f"transition, clustering, L = {place}", pair, source))
     confusion = results.confusion
     distance = np.abs(np.subtract(confusion["network"][0], confusion["best"][0])).max()
     table += [
@@ -118,10 +118,10 @@ def rows(config: IsingPhasesConfig, results: Results) -> list[Row]:
         _row(f"the same, best possible, L = {size}", confusion["best maximum"], "energy alone, on the same snapshots"),
         Row(f"largest distance of the two W, L = {size}", float(distance), unit="1", source="held-out snapshots"),
     ]
-    for length, accuracies in results.accuracies.items():
+    for place, accuracies in results.accuracies.items():
         for name, pair in accuracies.items():
             table.append(
-                _row(f"accuracy, {_NETWORKS.get(name, name)}, L = {length}", pair, "held-out snapshots", unit="1")
+                _row(f"accuracy, {_NETWORKS.get(name, name)}, L = {place}", pair, "held-out snapshots", unit="1")
             )
     return table
 
@@ -175,8 +175,8 @@ def figures(config: IsingPhasesConfig, results: Results, ds: xr.Dataset) -> dict
                 critical_point=transferred,
                 exact=exact.critical_temperature("triangular"),
             ),
-            f"The same network on the triangular lattice, which it has never seen. The line is {transferred}, again from the "
-            "order parameter that it learned on the square lattice.",
+            f"The same network on the triangular lattice, which it has never seen. The line is {transferred}, again "
+            "from the order parameter that it learned on the square lattice.",
         ),
         "cumulant-crossing": (
             plotting.curves(ratios, y_label=label, critical_point=critical, exact=known),

@@ -70,7 +70,8 @@ class Journey:
         if self.progress:
             from rich.console import Console
 
-            Console(stderr=True, highlight=False).print(f"[{self.n_done}/{N_STEPS}] {text}", markup=False)
+            line = f"[{self.n_done}/{N_STEPS}] {text}"
+            Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
 
     def seed(self, *path: int) -> int:
         """Return a random seed by purpose, so that each step can be repeated alone."""

@@ -66,8 +66,8 @@ class IsingPhasesConfig:
     moved_up: tuple[float, float] = (0.4, 1.0)
     confusion_ends: tuple[float, float] = (0.4, 0.8)
     n_scan: int = 25
-    n_scan_draws: int = 20
-    n_training_draws: int = 12
+    n_scan_draws: int = 12
+    n_training_draws: int = 10
     n_draws: tuple[int, ...] = (1000, 500, 250)
     n_transfer_draws: tuple[int, ...] = (500, 250, 120)
     n_chains: int = 64

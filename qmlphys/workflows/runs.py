@@ -72,7 +72,7 @@ class RunFolder:
     workflow : str
         Name of the workflow, kept in the settings and part of every step's identity.
     fresh : bool
-        Whether to compute every step again, whatever lies in the folder.
+        Whether to compute every step again, once, whatever lies in the folder.
 
     Attributes
     ----------
@@ -96,6 +96,7 @@ class RunFolder:
         self.workflow = workflow
         self.fresh = fresh
         self.n_resumed = 0
+        self._computed: set[str] = set()
 
     def write_settings(
         self, config: Any, *, title: str = "", summary: str = "", figures: Sequence[tuple[str, str]] = ()
@@ -190,6 +191,7 @@ class RunFolder:
             _log.info("step %s is already done", name)
             return dict(record["outcome"])
         outcome = _plain(compute())
+        self._computed.add(name)
         _write_json(self._make("steps") / f"{name}.json", {"key": key, "outcome": outcome})
         return dict(outcome)
 
@@ -226,6 +228,7 @@ class RunFolder:
                 _log.info("snapshots %s are already there", name)
                 return ds
         ds = compute()
+        self._computed.add(name)
         done = self._make("steps") / f"{name}.json"
         # In this order, so that a kill in between never leaves a record beside data that it does not describe.
         done.unlink(missing_ok=True)
@@ -247,7 +250,7 @@ class RunFolder:
 
     def _record(self, name: str) -> dict[str, Any] | None:
         """Return what is known of a finished step; None if there is nothing, or nothing that can be read."""
-        if self.fresh:
+        if self.fresh and name not in self._computed:
             return None
         try:
             record = json.loads((self.path / "steps" / f"{_checked(name)}.json").read_text(encoding="utf-8"))

@@ -51,9 +51,7 @@ def test_the_energy_is_that_of_the_hamiltonian(lattice):
     X = np.random.default_rng(0).choice([-1, 1], size=(50, lattice.n_sites)).astype(np.int8)
     cut = CutClassifier("energy", lattice=lattice).fit(X, np.arange(50) % 2)
     energy = Ising(lattice).energy(X) / lattice.n_sites
-    np.testing.assert_allclose(
-        cut.sign_ * cut.decision_function(X) + cut.threshold_, energy, rtol=1e-12, atol=1e-12
-    )
+    np.testing.assert_allclose(cut.sign_ * cut.decision_function(X) + cut.threshold_, energy, rtol=1e-12, atol=1e-12)
     bits = (1 - X) // 2
     np.testing.assert_array_equal(cut.predict(bits), cut.predict(X))
     ring = CutClassifier("energy").fit(X, np.arange(50) % 2)
@@ -111,7 +109,7 @@ def test_shuffled_labels_carry_nothing():
     """Control: with labels drawn at random the cuts have an accuracy of one half."""
     rng = np.random.default_rng(1)
     X = rng.choice([-1, 1], size=(8000, 16)).astype(np.int8)
-    X[: 4000] = 1
+    X[:4000] = 1
     y = rng.permutation(np.repeat([0, 1], 4000))
     for statistic in ("magnetization", "energy"):
         cut = CutClassifier(statistic, lattice=square(4)).fit(X[::2], y[::2])

@@ -22,7 +22,9 @@ def random_spins(n: int, n_sites: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).choice(np.array([-1, 1], dtype=np.int8), size=(n, n_sites))
 
 
-def calibrated(shape: tuple[int, ...], kernel_size: int | None = None, seed: int = 0, **settings: object) -> PeriodicCNN:
+def calibrated(
+    shape: tuple[int, ...], kernel_size: int | None = None, seed: int = 0, **settings: object
+) -> PeriodicCNN:
     """A float64 network whose whitening is not the identity."""
     network = build(lambda: PeriodicCNN(shape, kernel_size=kernel_size, **settings), seed=seed).double()
     with torch.no_grad():
@@ -37,7 +39,10 @@ def test_pattern_counts_agree_with_the_plain_twin(shape, kernel_size):
     np.testing.assert_array_equal(counts, patterns.count_patterns(spins, shape, kernel_size))
     table = np.random.default_rng(1).normal(size=counts.shape[1])
     np.testing.assert_allclose(
-        mean_over_patterns(spins, shape, table, kernel_size=kernel_size), counts @ table / spins.shape[1], rtol=1e-12, atol=1e-14
+        mean_over_patterns(spins, shape, table, kernel_size=kernel_size),
+        counts @ table / spins.shape[1],
+        rtol=1e-12,
+        atol=1e-14,
     )
 
 

@@ -60,7 +60,7 @@ def test_sklearn_checks(estimator, check):
 
 def test_it_clones_pickles_and_reports_how_it_stopped(fitted, held_out):
     X = held_out[0][::7]
-    twin = pickle.loads(pickle.dumps(fitted))
+    twin = pickle.loads(pickle.dumps(fitted))  # noqa: S301 - our own bytes
     np.testing.assert_array_equal(twin.predict_proba(X), fitted.predict_proba(X))
     np.testing.assert_array_equal(twin.order_parameter(X), fitted.order_parameter(X))
     fresh = clone(fitted)
@@ -155,7 +155,7 @@ def test_networks_lie_between_the_magnetisation_and_the_bayes_limit(scan, held_o
     best = accuracy(y_test, energy_cut.predict(X_test), groups=groups_test, parameter=T_test)
     for estimate in (line, best, *found.values()):
         assert 0.8 < estimate.mean < limit.mean + 5 * np.hypot(estimate.error, limit.error)
-    # All on the same rows, so that their scatter cancels; 4,320 training rows only (with 100,000 the benchmark finds 0.003).
+    # All on the same rows, so that their scatter cancels; 4,320 training rows only (the benchmark has 100,000).
     assert found["dense"].mean > line.mean - 0.01
     assert found["cnn"].mean > best.mean - 0.01
 
@@ -222,7 +222,9 @@ def test_an_order_parameter_needs_no_majority(scan):
     X, T, groups = scan
     mask, y = far_ends(T)
     X = np.where((X.sum(1) < 0) & (T < 2), -X.T, X.T).T
-    model = SupervisedPhaseClassifier("cnn", shape=(L, L), max_epochs=5, random_state=0).fit(X[mask], y, groups=groups[mask])
+    model = SupervisedPhaseClassifier("cnn", shape=(L, L), max_epochs=5, random_state=0).fit(
+        X[mask], y, groups=groups[mask]
+    )
     q = model.order_parameter(scan[0])
     cold = T < 2
     assert np.corrcoef(q[cold], scan[0][cold].mean(1))[0, 1] > 0.99
@@ -244,7 +246,9 @@ def test_a_dense_network_finds_a_staggered_order(scan):
 def test_a_resized_cnn_gives_tiled_snapshots_the_same_answer(scan, held_out):
     X, T, groups = scan
     mask, y = far_ends(T)
-    model = SupervisedPhaseClassifier("cnn", shape=(L, L), max_epochs=3, random_state=0).fit(X[mask], y, groups=groups[mask])
+    model = SupervisedPhaseClassifier("cnn", shape=(L, L), max_epochs=3, random_state=0).fit(
+        X[mask], y, groups=groups[mask]
+    )
     small = held_out[0][::20]
     tiled = np.tile(small.reshape(-1, L, L), (1, 2, 3)).reshape(len(small), -1)
     large = model.resized((2 * L, 3 * L))
@@ -294,7 +298,9 @@ def test_a_gpu_gives_the_same_phases(scan, held_out):
     mask, y = far_ends(T)
     settings = {"shape": (L, L), "max_epochs": 5, "random_state": 0}
     answers = [
-        SupervisedPhaseClassifier("cnn", device=device, **settings).fit(X[mask], y, groups=groups[mask]).predict(held_out[0])
+        SupervisedPhaseClassifier("cnn", device=device, **settings)
+        .fit(X[mask], y, groups=groups[mask])
+        .predict(held_out[0])
         for device in ("cpu", "cuda")
     ]
     assert np.mean(answers[0] == answers[1]) > 0.98

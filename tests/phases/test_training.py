@@ -45,9 +45,16 @@ def test_one_seed_gives_the_same_bits_and_leaves_torch_as_it_was():
 
 def test_threads_are_restored_even_after_an_error():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), torch_threads(1):
-        assert torch.get_num_threads() == 1
-        raise RuntimeError
+    seen = []
+
+    def fail() -> None:
+        with torch_threads(1):
+            seen.append(torch.get_num_threads())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert seen == [1]
     assert torch.get_num_threads() == before
 
 
@@ -92,7 +99,13 @@ def test_masked_terms_do_not_train():
     spoiled = np.where(np.arange(len(y)) < 200, 1 - y, y)
     network = build(partial(DenseNetwork, 16, hidden=(8,)), seed=0)
     train(
-        network, X, spoiled, validation=none, plan=Plan(max_epochs=30, batch_size=64), seed=0, weights=(np.arange(len(y)) >= 200).astype(float)
+        network,
+        X,
+        spoiled,
+        validation=none,
+        plan=Plan(max_epochs=30, batch_size=64),
+        seed=0,
+        weights=(np.arange(len(y)) >= 200).astype(float),
     )
     assert ((logits_of(network, X)[:, 0] > 0) == y).mean() > 0.8
 
@@ -102,7 +115,9 @@ def test_many_outputs_share_the_cost_and_the_counts():
     network = build(partial(PeriodicCNN, (4, 4), n_outputs=100), seed=0)
     counts = count_patterns(X, (4, 4))
     targets = np.repeat(y[:, None], 100, axis=1).astype(np.int8)
-    train(network, counts, targets, validation=np.arange(len(y)) % 5 == 0, plan=Plan(max_epochs=6), seed=0, histogram=True)
+    train(
+        network, counts, targets, validation=np.arange(len(y)) % 5 == 0, plan=Plan(max_epochs=6), seed=0, histogram=True
+    )
     logits = logits_of(network, counts, histogram=True)
     assert logits.shape == (400, 100)
     assert ((logits > 0) == targets).mean() > 0.85

@@ -1,0 +1,51 @@
+"""What the README shows works as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qmlphys.exact import critical_temperature
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion))?) .*  ", README, re.MULTILINE)
+
+
+def test_the_example_prints_the_critical_temperature():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.splitlines()) <= 24
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = re.fullmatch(r"Tc = (\d\.\d+)\((\d+)\)\n", done.stdout)
+    assert found, done.stdout
+    error = int(found[2]) * 10.0 ** -len(found[1].partition(".")[2])
+    assert error < 0.02
+    assert abs(float(found[1]) - critical_temperature("square")) < 4 * error
+
+
+def test_the_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"make ([a-z][a-z-]*)", README)) - {"sure"}
+    assert {"demo", "test", "bench", "criticality"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_the_commands_exist(command):
+    words = command.split()[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "qmlphys", *words, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_files_that_it_shows_are_there():
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
