@@ -2,9 +2,9 @@
 
 Set-up of Nature Physics 13, 431 (2017): square lattices of L = 10, 20, 30, 40, 60; temperatures
 T_i = 1 + i (T_c - 1) / 20 for i = 0 .. 40, so that T_20 is the exact T_c; labels by temperature. (Their labels use the
-exact T_c. Here that is the point: the benchmark asks how well a network uses labels, not where the transition is.) There
-are 40 temperatures of 2,500 training snapshots each, and as many held-out snapshots of 41 temperatures from independent
-chains, the same for all learners. Two ways to treat T = T_c, which alone moves the accuracy by a point:
+exact T_c. Here that is the point: the benchmark asks how well a network uses labels, not where the transition is.)
+There are 40 temperatures of 2,500 training snapshots each, and as many held-out snapshots of 41 temperatures from
+independent chains, the same for all learners. Two ways to treat T = T_c, which alone moves the accuracy by a point:
 
 ordered   T_c counts as ordered. Training leaves out T_40, the held-out set has all 41 temperatures.
 left out  T_c is in neither set.

@@ -372,6 +372,8 @@ def logits_of(
         Logits.
     """
     place = find_device(device)
+    if place.type == "mps" and dtype == torch.float64:
+        place = torch.device("cpu")  # Apple's GPUs have no float64
     twin = copy.deepcopy(network).to(place, dtype)
     forward = _forward(twin, histogram)
     n_threads = threads_for(twin, min(len(inputs), _BLOCK), histogram=histogram)

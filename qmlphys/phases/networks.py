@@ -244,7 +244,7 @@ class PeriodicCNN(nn.Module):
             Features of the training data at the present weights.
         """
         with torch.no_grad():
-            data = features.double()
+            data = features.cpu().double()  # not every device has float64
             centre = data.mean(0)
             values, vectors = torch.linalg.eigh((data - centre).T @ (data - centre) / len(data))
             # Directions below the floor are rounding noise; they are passed on without being blown up.

@@ -78,8 +78,11 @@ def test_one_seed_gives_the_same_bits(fitted, scan):
     mask, y = far_ends(T)
     again = clone(fitted).fit(X[mask], y, groups=groups[mask])
     np.testing.assert_array_equal(again.decision_function(X), fitted.decision_function(X))
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
     other = clone(fitted).set_params(random_state=1).fit(X[mask], y, groups=groups[mask])
     assert not np.array_equal(other.decision_function(X), fitted.decision_function(X))
+    assert torch.equal(before, torch.random.get_rng_state())  # the global generator is the user's
 
 
 def test_it_works_in_a_pipeline_and_a_grid_search(scan):
