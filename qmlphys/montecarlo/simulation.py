@@ -73,6 +73,9 @@ class Simulation:
     temperature z |J|. Metropolis visits the sites in order and leaves each alone with a probability of at least 1/16,
     without which ordered sweeps can be reducible (on a ring they are).
 
+    Even chains start in one ground state and odd ones in the other, and stay there on cold lattices: a cross-validation
+    over chains has to shuffle them, or it may train on one sign of the magnetisation and test on the other.
+
     Examples
     --------
     >>> from qmlphys.hamiltonians import Ising
