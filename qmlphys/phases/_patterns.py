@@ -32,7 +32,7 @@ def _lines(shape: tuple[int, ...], kernel_size: int) -> npt.NDArray[np.int64]:
     return lines
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_line(spins, starts, width, kernel_size, column, codes):  # type: ignore[no-untyped-def]
     """Write the patterns of all windows that start on one line; simple loops over slices, which compile to SIMD."""
     n_columns = len(starts)
@@ -55,7 +55,7 @@ def _read_line(spins, starts, width, kernel_size, column, codes):  # type: ignor
             codes[j] |= shifted[j] << (m * n_columns)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count(spins, lines, width, kernel_size, counts):  # type: ignore[no-untyped-def]
     column = np.empty(width + kernel_size, dtype=np.uint16)
     codes = np.empty(width, dtype=np.uint16)
@@ -76,7 +76,7 @@ def _count(spins, lines, width, kernel_size, counts):  # type: ignore[no-untyped
             counts[row, pattern] = even[pattern] + odd[pattern]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mean(spins, lines, width, kernel_size, table, means):  # type: ignore[no-untyped-def]
     column = np.empty(width + kernel_size, dtype=np.uint16)
     codes = np.empty(width, dtype=np.uint16)
@@ -95,7 +95,7 @@ def _mean(spins, lines, width, kernel_size, table, means):  # type: ignore[no-un
         means[row] = (a + b + c + d) / (lines.shape[0] * width)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _holds_spins(flat):  # type: ignore[no-untyped-def]
     for start in range(0, len(flat), 4096):
         wrong = np.int8(0)

@@ -10,12 +10,14 @@ step before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from math import ceil
 from os import PathLike
 from typing import Any
 
+import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -252,7 +254,10 @@ def measure(
     for ds in _draws(simulation, n_draws, n_skip, progress):
         X = snapshots.as_xy(ds)[0]
         shape = ds["magnetization"].shape
-        learned = [classifier.order_parameter(X).reshape(shape) for classifier in resized]
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:  # pattern counting lets go of the global lock
+            learned = [
+                q.reshape(shape) for q in pool.map(lambda classifier, X=X: classifier.order_parameter(X), resized)
+            ]
         for k, q in enumerate([*learned, ds["magnetization"].values]):
             square = q**2
             sums[0, k] += square.sum(axis=-1)
