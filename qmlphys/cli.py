@@ -375,6 +375,9 @@ def demo(
 
     A run that was stopped goes on where it was; a finished one is only reported again.
     """
+    # One thread for the small networks here: faster than several that wait for each other, above all on a busy machine,
+    # and the numbers are then the same on any number of cores. Monte Carlo has threads of its own.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from qmlphys.workflows import ising_phases
 
     outcome = ising_phases.run(

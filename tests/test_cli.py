@@ -15,7 +15,7 @@ from qmlphys import cli, snapshots
 from qmlphys.report import Row
 
 
-def run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def run_cli(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Run the command line in this process."""
     with pytest.raises(SystemExit) as leaving:
         cli.main([str(argument) for argument in arguments])
@@ -49,7 +49,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(["version"], capsys)
+    code, out, err = run_cli(["version"], capsys)
     assert (code, out, err) == (0, "qmlphys 0.1.0\n", "")
 
 
@@ -70,7 +70,7 @@ def test_help_names_what_there_is(
     command: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # wide enough that no word is broken
-    code, out, _ = run([*command, "--help"], capsys)
+    code, out, _ = run_cli([*command, "--help"], capsys)
     assert code == 0
     assert out.lstrip().startswith("Usage: qmlphys")
     for word in words:
@@ -93,7 +93,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
 def test_sampling_writes_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a.nc"
     arguments = ["--size", 4, "--temperatures", "2:3:3", "--chains", 4, "--draws", 6, "--seed", 5, "--coupling", 1.5]
-    code, _, err = run(["ising", "sample", "--lattice", "triangular", "--out", out, *arguments], capsys)
+    code, _, err = run_cli(["ising", "sample", "--lattice", "triangular", "--out", out, *arguments], capsys)
     assert code == 0, err
     ds = snapshots.load(out)
     assert dict(ds.sizes) == {"parameter": 3, "chain": 4, "draw": 6, "site": 16}
@@ -101,7 +101,7 @@ def test_sampling_writes_what_was_asked_for(tmp_path: Path, capsys: pytest.Captu
     assert ds.attrs["lattice"] == "triangular(4)"
     assert ds.attrs["model"] == "Ising(coupling=1.5, field=0.0)"
     first = out.read_bytes()
-    assert run(["ising", "sample", "--lattice", "triangular", "--out", out, *arguments], capsys)[0] == 0
+    assert run_cli(["ising", "sample", "--lattice", "triangular", "--out", out, *arguments], capsys)[0] == 0
     assert out.read_bytes() == first
 
 
@@ -110,7 +110,7 @@ def test_learners_find_where_the_made_up_magnet_melts(
     learner: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figure, table = tmp_path / "a.svg", tmp_path / "a.json"
-    code, out, err = run(["phases", learner, scan, "--figure", figure, "--json", table], capsys)
+    code, out, err = run_cli(["phases", learner, scan, "--figure", figure, "--json", table], capsys)
     assert code == 0, err
     rows = [Row(**row) for row in json.loads(table.read_text())]
     assert rows[0].name == "critical temperature on square(6)"
@@ -129,11 +129,41 @@ def test_exact_values_do_not_enter_the_result(scan: Path, tmp_path: Path, capsys
     for learner in ("supervised", "clustering", "confusion"):
         tables = []
         for file in (scan, tmp_path / "other.nc"):
-            assert run(["phases", learner, file, "--json", tmp_path / "a.json"], capsys)[0] == 0
+            assert run_cli(["phases", learner, file, "--json", tmp_path / "a.json"], capsys)[0] == 0
             tables.append(json.loads((tmp_path / "a.json").read_text()))
         known = [row for row in tables[0] if row["name"] != "infinite lattice, for comparison"]
         assert len(known) == len(tables[0]) - 1
         assert tables[1] == known
+
+
+def test_demo_prints_the_table_and_where_the_report_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qmlphys.workflows import ising_phases
+
+    asked = {}
+
+    def run(config: ising_phases.IsingPhasesConfig, **options: object) -> ising_phases.IsingPhases:
+        asked.update(options, seed=config.seed)
+        rows = [Row("T_c", 2.27, 0.002, 2.269185, unit="J/k_B"), Row("nu", 1.01, 0.02, 1.0, unit="1")]
+        return ising_phases.IsingPhases("A title", rows, tmp_path / "report.html", 31.4, 2)
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(ising_phases, "run", run)
+    code, out, _ = run_cli(["demo", "--out", tmp_path, "--seed", 9, "--fresh"], capsys)
+    assert code == 0
+    assert asked == {"seed": 9, "out": tmp_path, "progress": True, "bars": False, "fresh": True}
+    for expected in (
+        "A title",
+        "2.270(2)",
+        "2.269185",
+        "+0.4 σ",
+        "1.01(2)",
+        f"Report: {tmp_path / 'report.html'}",
+        "31 s",
+    ):
+        assert expected in out
 
 
 SAMPLE = ["ising", "sample", "--out", "a.nc"]
@@ -208,7 +238,7 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(
     broken[place : place + 8] = np.array([np.nan]).tobytes()
     Path("nan.nc").write_bytes(broken)
     before = sorted(tmp_path.iterdir())
-    code, _, err = run(arguments, capsys)
+    code, _, err = run_cli(arguments, capsys)
     assert code == 2
     assert err.startswith("Error: ")
     assert message in err
@@ -218,7 +248,7 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(
 
 
 def test_nothing_typed_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run([], capsys)
+    code, out, err = run_cli([], capsys)
     assert code == 2
     assert "demo" in out + err
     assert "Error" not in out + err
@@ -230,7 +260,7 @@ def test_hostile_texts_in_a_file_are_printed_as_they_stand(
     ds = snapshots.load(scan)
     ds["parameter"].attrs.update(name="[red]bold[/] $x$ \\frac{", units="[link=http://x]")
     snapshots.save(ds, tmp_path / "a.nc")
-    code, out, err = run(["phases", "clustering", tmp_path / "a.nc", "--figure", tmp_path / "a.svg"], capsys)
+    code, out, err = run_cli(["phases", "clustering", tmp_path / "a.nc", "--figure", tmp_path / "a.svg"], capsys)
     assert code == 0, err
     assert "[red]bold" in out
 

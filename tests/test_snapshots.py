@@ -153,6 +153,13 @@ def test_concatenate_keeps_all() -> None:
     xr.testing.assert_identical(snapshots.concatenate(parts[:1]), parts[0])
 
 
+def test_concatenate_keeps_extra_attributes_that_agree() -> None:
+    parts = [make(seed=s).assign_attrs(note="same", number=s) for s in (1, 2)]
+    whole = snapshots.concatenate(parts)
+    assert whole.attrs["note"] == "same"
+    assert "number" not in whole.attrs
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

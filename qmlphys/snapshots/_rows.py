@@ -219,7 +219,8 @@ def concatenate(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        One snapshot Dataset. If the seeds differ, all are kept, separated by commas.
+        One snapshot Dataset. If the seeds differ, all are kept, separated by commas. Attributes beyond the schema are
+        kept where all agree.
 
     Raises
     ------
@@ -247,7 +248,7 @@ def concatenate(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
         _same("measured quantities", sorted(map(str, first.data_vars)), sorted(map(str, ds.data_vars)), i)
         _same("registers", _registers(first), _registers(ds), i)
     seeds = list(dict.fromkeys(str(ds.attrs["seed"]) for ds in datasets))
-    return dataset(
+    joined = dataset(
         np.concatenate([ds["spins"].values for ds in datasets]),
         np.concatenate([ds["parameter"].values for ds in datasets]),
         name=first["parameter"].attrs["name"],
@@ -262,6 +263,10 @@ def concatenate(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
         },
         register=_registers(first),
     )
+    for key, value in first.attrs.items():
+        if key not in joined.attrs and all(ds.attrs.get(key) == value for ds in datasets):
+            joined.attrs[key] = value
+    return joined
 
 
 def _registers(ds: xr.Dataset) -> list[str] | None:
