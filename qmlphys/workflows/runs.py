@@ -96,7 +96,7 @@ class RunFolder:
         self.workflow = workflow
         self.fresh = fresh
         self.n_resumed = 0
-        self._computed: set[str] = set()
+        self._known: set[str] = set()  # steps that this object has computed or read
 
     def write_settings(
         self, config: Any, *, title: str = "", summary: str = "", figures: Sequence[tuple[str, str]] = ()
@@ -187,11 +187,10 @@ class RunFolder:
         key = self._key(name, settings)
         record = self._record(name)
         if record is not None and record.get("key") == key and isinstance(record.get("outcome"), dict):
-            self.n_resumed += 1
-            _log.info("step %s is already done", name)
+            self._resumed(name)
             return dict(record["outcome"])
         outcome = _plain(compute())
-        self._computed.add(name)
+        self._known.add(name)
         _write_json(self._make("steps") / f"{name}.json", {"key": key, "outcome": outcome})
         return dict(outcome)
 
@@ -224,17 +223,23 @@ class RunFolder:
             # A file that was damaged or taken away since is made again, like one that never was.
             with contextlib.suppress(snapshots.SnapshotError, OSError):
                 ds = snapshots.load(file)
-                self.n_resumed += 1
-                _log.info("snapshots %s are already there", name)
+                self._resumed(name)
                 return ds
         ds = compute()
-        self._computed.add(name)
+        self._known.add(name)
         done = self._make("steps") / f"{name}.json"
         # In this order, so that a kill in between never leaves a record beside data that it does not describe.
         done.unlink(missing_ok=True)
         snapshots.save(ds, file)
         _write_json(done, {"key": key, "file": file.name})
         return ds
+
+    def _resumed(self, name: str) -> None:
+        """Count a step that an earlier start has done; one that is read twice counts once."""
+        if name not in self._known:
+            self._known.add(name)
+            self.n_resumed += 1
+            _log.info("step %s was done before", name)
 
     def _make(self, *parts: str) -> Path:
         """Make the folder, or one inside it, and return it."""
@@ -250,7 +255,7 @@ class RunFolder:
 
     def _record(self, name: str) -> dict[str, Any] | None:
         """Return what is known of a finished step; None if there is nothing, or nothing that can be read."""
-        if self.fresh and name not in self._computed:
+        if self.fresh and name not in self._known:
             return None
         try:
             record = json.loads((self.path / "steps" / f"{_checked(name)}.json").read_text(encoding="utf-8"))
