@@ -298,15 +298,15 @@ def locate(
     X, temperature, groups = snapshots.as_xy(ds)
     shape = lattices.from_label(ds.attrs["lattice"]).shape
     centre = classifiers[0].resized(shape).transition(X, temperature, groups=groups).mean
-    sizes = (config.training_size, 2 * config.training_size)
-    for step, width in enumerate((0.15, 0.04)):
+
+    def cross(step: int, width: float) -> Estimate:
         curves = []
-        for k, size in enumerate(sizes):
-            temperatures = centre * np.linspace(1 - width, 1 + width, 13)
+        temperatures = centre * np.linspace(1 - width, 1 + width, 13)
+        for k, size in enumerate((config.training_size, 2 * config.training_size)):
             model = Ising(_lattice(config.lattice, size))
             simulation = Simulation(model, temperatures, n_chains=config.n_chains, rng=_seed(config, 2, step, k))
             curves.append(_ratio(measure(classifiers[:1], simulation, n_draws=60, progress=progress), "network 0"))
-        crossing = scaling.pair_crossing(
+        return scaling.pair_crossing(
             temperatures,
             curves[0].values,
             curves[1].values,
@@ -314,8 +314,12 @@ def locate(
             second_errors=curves[1].errors,
             rng=_seed(config, 3, step),
         )
-        centre = crossing.mean
-    return crossing
+
+    try:
+        centre = cross(0, 0.15).mean
+    except ValueError:  # the output's threshold is wherever training put it, which may be farther away than that
+        centre = cross(0, 0.35).mean
+    return cross(1, 0.04)
 
 
 def collapse(moments: Sequence[xr.Dataset], *, learner: str) -> WindowScan:
