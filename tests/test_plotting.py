@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
+from qiskit import QuantumCircuit
 
 from qmlphys import lattices, plotting, snapshots
 from qmlphys.stats import Estimate
@@ -216,3 +217,72 @@ def test_pyplot_is_never_loaded(tmp_path: Path) -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.svg")], check=True)
+
+
+def bell() -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    return circuit
+
+
+def test_circuit_drawing_has_a_box_a_gate_and_folds(tmp_path: Path) -> None:
+    ax = plotting.circuit_drawing(bell())
+    assert "H" in {text.get_text().strip("$") for text in ax.texts}
+    long = QuantumCircuit(1)
+    for k in range(60):
+        long.rx(0.1 + k, 0)
+    folded, flat = plotting.circuit_drawing(long, fold=20), plotting.circuit_drawing(long, fold=-1)
+    assert folded.figure.get_figheight() > flat.figure.get_figheight()
+    plotting.save(ax.figure, tmp_path / "bell.svg")
+    with pytest.raises(ValueError, match="at most 2000 instructions to be drawn, but it has 2001"):
+        plotting.circuit_drawing(QuantumCircuit(1).compose(_many(2001)))
+
+
+def _many(number: int) -> QuantumCircuit:
+    circuit = QuantumCircuit(1)
+    for _ in range(number):
+        circuit.x(0)
+    return circuit
+
+
+def test_histogram_shows_shares_errors_and_the_rest() -> None:
+    counts = {"00": 60, "11": 30, "01": 10}
+    ds = snapshots.from_counts(counts, 0.0, name="field", units="J", model="", lattice="", seed=1)
+    ax = plotting.histogram(ds, exact={"00": 0.5, "11": 0.5}, n_most=2)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["00", "11", "others"]
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.6, 0.3, 0.1])
+    (segments,) = [c.get_segments() for c in ax.collections]
+    assert segments[0][1, 1] - segments[0][0, 1] == pytest.approx(2 * np.sqrt(0.6 * 0.4 / 100))
+    assert list(ax.lines[-1].get_ydata()) == [0.5, 0.5]
+    with pytest.raises(ValueError, match="`n_most` must be at least 1, but it is 0"):
+        plotting.histogram(ds, n_most=0)
+
+
+def test_components_stand_beside_each_other() -> None:
+    ax = plotting.components({"quantum": [1.0, -2.0], "classical": [1.1, -2.1]}, errors={"quantum": [0.1, 0.2]})
+    assert [bar.get_height() for bar in ax.patches] == [1.0, -2.0, 1.1, -2.1]
+    lefts = [bar.get_x() for bar in ax.patches]
+    assert lefts[0] < lefts[2] < lefts[1] < lefts[3]
+    with pytest.raises(ValueError, match="vectors of one length"):
+        plotting.components({"a": [1.0], "b": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="must hold real vectors"):
+        plotting.components({"a": [1j]})
+    with pytest.raises(ValueError, match="must have 1 names, but it has 2"):
+        plotting.components({"a": [1.0]}, labels=["x", "y"])
+
+
+def test_spectrum_sorts_frequencies_and_marks_peaks() -> None:
+    ax = plotting.spectrum(
+        {"exact": ([0.0, 0.25, -0.25], [0.1, 0.8, 0.1]), "sampled": ([0.25, 0.0], [0.7, 0.2], [0.05, 0.05])},
+        peaks=[0.25],
+        exact=[0.25],
+        units="Hz",
+    )
+    assert list(ax.lines[0].get_xdata()) == [-0.25, 0.0, 0.25]
+    assert list(ax.lines[0].get_ydata()) == [0.1, 0.1, 0.8]
+    assert ax.get_xlabel() == "frequency (Hz)"
+    assert list(ax.lines[-1].get_xdata()) == [0.25]
+    with pytest.raises(ValueError, match="at least one spectrum"):
+        plotting.spectrum({})

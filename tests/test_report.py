@@ -120,6 +120,28 @@ def test_a_figure_with_a_script_is_only_ever_an_image(run: Path) -> None:
     assert len(re.findall(r"<img ", text)) == 2
 
 
+def test_parts_keep_their_numbers_and_pictures_together(run: Path) -> None:
+    settings(
+        run,
+        {
+            "sections": [{"title": "Second", "summary": "<i>two</i>"}, {"title": "First", "summary": ""}],
+            "figures": [
+                {"file": "one.svg", "caption": "A", "section": "First"},
+                {"file": "two.svg", "section": "Second"},
+            ],
+        },
+    )
+    results(run, [{"name": "a", "value": 1, "section": "First"}, {"name": "b", "value": 2, "section": "Second"}])
+    text = report.write(run).read_text(encoding="utf-8")
+    places = [
+        text.index(piece)
+        for piece in ("<h2>Second</h2>", "&lt;i&gt;two", "<img", ">b</th>", "<h2>First</h2>", 'alt="A"', ">a</th>")
+    ]
+    assert places == sorted(places)
+    assert "<h2>Numbers</h2>" not in text
+    assert [row.section for row in report.read_results(run)] == ["First", "Second"]
+
+
 def test_links_are_not_followed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     secret = tmp_path_factory.mktemp("other") / "secret.svg"
     secret.write_text(SVG)
@@ -147,6 +169,9 @@ def test_listed_figures_are_never_used_as_paths(run: Path) -> None:
         ("settings.json", '{"title": 3}', "`title` in settings.json must be text"),
         ("settings.json", '{"figures": 3}', "must be a list"),
         ("settings.json", '{"figures": [3]}', "with the key `file`"),
+        ("settings.json", '{"sections": 3}', "`sections` in settings.json must be a list"),
+        ("settings.json", '{"sections": [3]}', "`sections` in settings.json must be a list"),
+        ("results.json", '[{"section": 3}]', "`section` in row 0"),
         ("settings.json", "{", "must be a JSON file"),
         ("settings.json", "[" * 100_000, "must be a JSON file"),
         ("results.json", "{}", "must hold a list"),

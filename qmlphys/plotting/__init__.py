@@ -9,20 +9,25 @@ from __future__ import annotations
 
 from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
 from qmlphys.plotting._numbers import accuracies, estimates
+from qmlphys.plotting._quantum import circuit_drawing, components, histogram, spectrum
 from qmlphys.plotting._snapshots import plane, snapshot_grid
 from qmlphys.plotting._style import STYLE, figure, save
 
 __all__ = [
     "STYLE",
     "accuracies",
+    "circuit_drawing",
+    "components",
     "curve",
     "curves",
     "data_collapse",
     "estimates",
     "figure",
+    "histogram",
     "indicator",
     "network_output",
     "plane",
     "save",
     "snapshot_grid",
+    "spectrum",
 ]

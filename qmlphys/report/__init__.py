@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qmlphys._atomic import write_text
-from qmlphys.report._page import PAGE
+from qmlphys.report._page import PAGE, TABLE
 from qmlphys.stats import Estimate
 
 __all__ = ["ReportError", "Row", "read_results", "write"]
@@ -55,6 +55,8 @@ class Row:
         The unit; empty for a pure number.
     source : str
         How the value was found, and where the exact one comes from.
+    section : str
+        Heading of the part of the report that the row belongs to; empty where there is only one part.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class Row:
     exact: float | None = None
     unit: str = ""
     source: str = ""
+    section: str = ""
 
     @property
     def text(self) -> str:
@@ -150,7 +153,7 @@ def _row(row: Any, place: int) -> Row:
         except OverflowError:
             raise ReportError(f"`{key}` in row {place} of results.json is too large for a number.") from None
     texts = {}
-    for key in ("name", "unit", "source"):
+    for key in ("name", "unit", "source", "section"):
         text = row.get(key, "")
         if not isinstance(text, str):
             raise ReportError(f"`{key}` in row {place} of results.json must be text, but it is {text!r:.80}.")
@@ -163,6 +166,7 @@ def _row(row: Any, place: int) -> Row:
         numbers["exact"],
         unit=texts["unit"],
         source=texts["source"],
+        section=texts["section"],
     )
 
 
@@ -201,16 +205,49 @@ def write(folder: str | os.PathLike[str]) -> Path:
     if not isinstance(settings, dict):
         raise ReportError(f"'{path / 'settings.json'}' must hold an object.")
     rows = read_results(path)
+    figures = _figures(path, settings)
+    summaries = _sections(settings)
+    titles = dict.fromkeys([*summaries, *(row.section for row in rows), *(section for _, _, section in figures)])
+    parts = [
+        _part(
+            title,
+            summaries.get(title, ""),
+            [row for row in rows if row.section == title],
+            [(file, caption) for file, caption, section in figures if section == title],
+        )
+        for title in titles
+    ]
     page = PAGE.format(
         title=_escape(_text(settings, "title") or "A run of qmlphys"),
-        summary=f'<p class="summary">{_escape(summary)}</p>' if (summary := _text(settings, "summary")) else "",
-        rows="\n".join(_table_row(row) for row in rows),
-        figures="\n".join(_figure(file, caption) for file, caption in _figures(path, settings)),
+        summary=_summary(_text(settings, "summary")),
+        parts="\n".join(parts),
         settings=_escape(json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)),
     )
     target = path / "report.html"
     write_text(target, page)
     return target
+
+
+def _sections(settings: dict[str, Any]) -> dict[str, str]:
+    """Return the headings of the report's parts with their summaries, in order."""
+    listed = settings.get("sections", [])
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise ReportError("`sections` in settings.json must be a list of objects with the keys `title` and `summary`.")
+    return {_text(entry, "title"): _text(entry, "summary") for entry in listed}
+
+
+def _summary(text: str) -> str:
+    """Return a paragraph, or nothing."""
+    return f'<p class="summary">{_escape(text)}</p>' if text else ""
+
+
+def _part(title: str, summary: str, rows: Sequence[Row], figures: Sequence[tuple[Path, str]]) -> str:
+    """Return one part of the page: figures above numbers where it has a heading of its own, else under headings."""
+    table = TABLE.format(rows="\n".join(map(_table_row, rows))) if rows else ""
+    pictures = "\n".join(_figure(file, caption) for file, caption in figures)
+    if not title:
+        return f"<h2>Numbers</h2>\n{table}\n<h2>Figures</h2>\n{pictures}"
+    return f"<h2>{_escape(title)}</h2>\n{_summary(summary)}\n{pictures}\n{table}"
 
 
 def _escape(text: str) -> str:
@@ -241,8 +278,8 @@ def _table_row(row: Row) -> str:
     return f'<tr{mark}><th scope="row">{_escape(row.name)}</th>{body}</tr>'
 
 
-def _figures(path: Path, settings: dict[str, Any]) -> Sequence[tuple[Path, str]]:
-    """Return the figures and their captions: first those that the settings name, then the others."""
+def _figures(path: Path, settings: dict[str, Any]) -> Sequence[tuple[Path, str, str]]:
+    """Return figures, captions and sections: first the figures that the settings name, then the others."""
     folder = path / "figures"
     found = {} if folder.is_symlink() else {file.name: file for file in sorted(folder.glob("*.svg"))}
     if len(found) > _MAX_FIGURES:
@@ -250,14 +287,14 @@ def _figures(path: Path, settings: dict[str, Any]) -> Sequence[tuple[Path, str]]
     listed = settings.get("figures", [])
     if not isinstance(listed, list):
         raise ReportError("`figures` in settings.json must be a list.")
-    ordered: list[tuple[Path, str]] = []
+    ordered: list[tuple[Path, str, str]] = []
     for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
             raise ReportError("Each of `figures` in settings.json must be an object with the key `file`.")
         # Looked up among what the folder holds, never used as a path.
         if entry["file"] in found:
-            ordered.append((found.pop(entry["file"]), _text(entry, "caption")))
-    return [*ordered, *((file, file.stem.replace("-", " ")) for file in found.values())]
+            ordered.append((found.pop(entry["file"]), _text(entry, "caption"), _text(entry, "section")))
+    return [*ordered, *((file, file.stem.replace("-", " "), "") for file in found.values())]
 
 
 def _figure(file: Path, caption: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PAGE"]
+__all__ = ["PAGE", "TABLE"]
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -49,21 +49,21 @@ pre {{ overflow-x: auto; background: #f6f6f6; padding: .75rem; font-size: .8rem;
 <body>
 <h1>{title}</h1>
 {summary}
-<h2>Numbers</h2>
-<table>
+{parts}
+<p class="note">The figures in brackets are one standard error in the last digits. The deviation is counted in standard
+errors. Exact values stand beside the results for comparison.</p>
+<details><summary>Settings that reproduce this run</summary>
+<pre>{settings}</pre>
+</details>
+</body>
+</html>
+"""
+
+TABLE = """<table>
 <thead><tr><th scope="col">quantity</th><th scope="col">value</th><th scope="col">exact</th>
 <th scope="col">deviation</th><th scope="col">unit</th><th scope="col">source</th></tr></thead>
 <tbody>
 {rows}
 </tbody>
 </table>
-<p class="note">The figures in brackets are one standard error in the last digits. The deviation is counted in standard
-errors. Exact values stand beside the results for comparison.</p>
-<h2>Figures</h2>
-{figures}
-<details><summary>Settings that reproduce this run</summary>
-<pre>{settings}</pre>
-</details>
-</body>
-</html>
 """

@@ -52,26 +52,15 @@ class _PerSize:
 class Journey:
     """The steps of one run; each is kept in the folder when it is done."""
 
-    def __init__(self, config: IsingPhasesConfig, folder: RunFolder, *, progress: bool, bars: bool) -> None:
+    def __init__(self, config: IsingPhasesConfig, folder: RunFolder, *, bars: bool) -> None:
         self.config = config
         self.folder = folder
         self.square = config.on("square")
-        self.progress = progress
         self.bars = bars
-        self.n_done = 0
         # Methods are cached one by one: an lru_cache on the class would keep every journey alive.
         self.scan = cache(self._scan)
         self.networks = cache(self._networks)
         self.per_size = cache(self._per_size)
-
-    def say(self, text: str) -> None:
-        """Tell a user who watches what happens now."""
-        self.n_done += 1
-        if self.progress:
-            from rich.console import Console
-
-            line = f"[{self.n_done}/{N_STEPS}] {text}"
-            Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
 
     def seed(self, *path: int) -> int:
         """Return a random seed by purpose, so that each step can be repeated alone."""

@@ -14,11 +14,11 @@ from os import PathLike
 from pathlib import Path
 
 from qmlphys.workflows import _ising_phases_output as output
-from qmlphys.workflows._ising_phases_steps import Journey
+from qmlphys.workflows._ising_phases_steps import N_STEPS, Journey
 from qmlphys.workflows.criticality import CriticalityConfig
-from qmlphys.workflows.runs import Row, RunFolder
+from qmlphys.workflows.runs import Panel, Row, RunFolder, Steps
 
-__all__ = ["IsingPhases", "IsingPhasesConfig", "run"]
+__all__ = ["IsingPhases", "IsingPhasesConfig", "panel", "run"]
 
 TITLE = "From Ising configurations to a critical temperature"
 
@@ -175,35 +175,49 @@ def run(
     started = time.perf_counter()
     config = config or IsingPhasesConfig()
     folder = RunFolder(out, workflow="ising-phases", fresh=fresh)
-    journey = Journey(config, folder, progress=progress, bars=bars)
-    journey.say(f"sampling the square lattice at L = {', '.join(map(str, config.sizes))}")
+    found = panel(config, folder, steps=Steps(N_STEPS, shown=progress), bars=bars)
+    report = folder.write_panels(config, [found])
+    return IsingPhases(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
+
+
+def panel(config: IsingPhasesConfig, folder: RunFolder, *, steps: Steps, bars: bool = False) -> Panel:
+    """Do the work of `run` and return what it found instead of writing a report.
+
+    Parameters
+    ----------
+    config : IsingPhasesConfig
+        Settings.
+    folder : RunFolder
+        Where finished steps are kept.
+    steps : Steps
+        Told of each step as it begins.
+    bars : bool
+        Show a progress bar inside the longer steps.
+
+    Returns
+    -------
+    Panel
+        Numbers and pictures.
+    """
+    journey = Journey(config, folder, bars=bars)
+    steps.begin(f"sampling the square lattice at L = {', '.join(map(str, config.sizes))}")
     for size in config.sizes:
         journey.scan(size)
-    journey.say("supervised: dense and convolutional networks, labels from both far ends")
+    steps.begin("supervised: dense and convolutional networks, labels from both far ends")
     outputs = journey.outputs()
-    journey.say("the critical temperature from what they learned, with the ends moved as a control")
+    steps.begin("the critical temperature from what they learned, with the ends moved as a control")
     square = journey.near_transition("square")
-    journey.say("the same networks on the triangular lattice, which they have never seen")
+    steps.begin("the same networks on the triangular lattice, which they have never seen")
     triangular = journey.near_transition("triangular")
-    journey.say("clustering without labels")
+    steps.begin("clustering without labels")
     clusters = journey.clusters()
-    journey.say("learning by confusion")
+    steps.begin("learning by confusion")
     confusion = journey.confusion()
-    journey.say("accuracies beside the best cut in one number and the Bayes limit")
+    steps.begin("accuracies beside the best cut in one number and the Bayes limit")
     accuracies = journey.accuracies(square["cnn"][0])
-    journey.say("figures and report")
+    steps.begin("pictures of the phases")
     results = output.Results(
         config.sizes, config.training_size, outputs, square, triangular, clusters, confusion, accuracies
     )
-    rows = output.rows(config, results)
     figures = output.figures(config, results, journey.scan(max(config.sizes)))
-    folder.write_settings(
-        config,
-        title=TITLE,
-        summary=output.SUMMARY,
-        figures=[(name, caption) for name, (_, caption) in figures.items()],
-    )
-    for name, (figure, _) in figures.items():
-        folder.save_figure(name, figure)
-    folder.write_results(rows)
-    return IsingPhases(TITLE, rows, folder.write_report(), time.perf_counter() - started, folder.n_resumed)
+    return Panel(TITLE, output.SUMMARY, output.rows(config, results), figures)

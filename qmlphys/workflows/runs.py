@@ -32,7 +32,7 @@ from qmlphys.report import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Row", "RunFolder"]
+__all__ = ["Panel", "Row", "RunFolder", "Steps"]
 
 _log = logging.getLogger("qmlphys")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -60,6 +60,65 @@ def _plain(value: Any) -> Any:
 def _write_json(path: Path, value: Any) -> None:
     """Write JSON in one step."""
     write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class Steps:
+    """Tells a user who watches which step of a long run begins.
+
+    Parameters
+    ----------
+    number : int
+        How many steps there will be.
+    shown : bool
+        Whether to print them, on standard error.
+
+    Examples
+    --------
+    >>> steps = Steps(3, shown=False)
+    >>> steps.begin("sampling")
+    >>> steps.n_begun
+    1
+    """
+
+    def __init__(self, number: int, *, shown: bool) -> None:
+        self.number = number
+        self.shown = shown
+        self.n_begun = 0
+
+    def begin(self, text: str) -> None:
+        """Say what begins now.
+
+        Parameters
+        ----------
+        text : str
+            One line.
+        """
+        self.n_begun += 1
+        if self.shown:
+            from rich.console import Console
+
+            line = f"[{self.n_begun}/{self.number}] {text}"
+            Console(stderr=True, highlight=False).print(line, markup=False, soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """One part of a report: what a workflow found, ready to be written.
+
+    Parameters
+    ----------
+    title, summary : str
+        Its head.
+    rows : sequence of Row
+        Its numbers.
+    figures : mapping of str to (matplotlib.figure.Figure, str)
+        File names without ending to pictures and captions, in the order of the report.
+    """
+
+    title: str
+    summary: str
+    rows: Sequence[Row]
+    figures: Mapping[str, tuple[Figure, str]]
 
 
 class RunFolder:
@@ -99,7 +158,13 @@ class RunFolder:
         self._known: set[str] = set()  # steps that this object has computed or read
 
     def write_settings(
-        self, config: Any, *, title: str = "", summary: str = "", figures: Sequence[tuple[str, str]] = ()
+        self,
+        config: Any,
+        *,
+        title: str = "",
+        summary: str = "",
+        figures: Sequence[tuple[str, ...]] = (),
+        sections: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Write ``settings.json``: what reproduces the run, and what heads its report.
 
@@ -109,8 +174,10 @@ class RunFolder:
             The workflow's configuration.
         title, summary : str
             Head of the report.
-        figures : sequence of (str, str)
-            Names (as in `save_figure`) and captions, in the order of the report.
+        figures : sequence of (str, str) or (str, str, str)
+            Names (as in `save_figure`) and captions, in the order of the report; then the section, if there is one.
+        sections : sequence of (str, str)
+            Headings and summaries of the report's parts, where it has several.
         """
         self._make()
         _write_json(
@@ -122,9 +189,53 @@ class RunFolder:
                 "config": config,
                 "versions": _versions(),
                 "platform": f"{platform.system()} {platform.machine()}",
-                "figures": [{"file": f"{name}.svg", "caption": caption} for name, caption in figures],
+                "sections": [{"title": heading, "summary": text} for heading, text in sections],
+                "figures": [
+                    {"file": f"{name}.svg", "caption": caption, "section": section[0] if section else ""}
+                    for name, caption, *section in figures
+                ],
             },
         )
+
+    def write_panels(self, config: Any, panels: Sequence[Panel], *, title: str = "", summary: str = "") -> Path:
+        """Write everything: settings, numbers, pictures and the report.
+
+        Parameters
+        ----------
+        config : dataclass or mapping
+            The workflow's configuration.
+        panels : sequence of Panel
+            The parts of the report, in order. A single one heads the page itself.
+        title, summary : str
+            Head of the page where there are several parts.
+
+        Returns
+        -------
+        pathlib.Path
+            The page.
+        """
+        several = len(panels) > 1
+        heads = [panel.title if several else "" for panel in panels]
+        self.write_settings(
+            config,
+            title=title if several else panels[0].title,
+            summary=summary if several else panels[0].summary,
+            figures=[
+                (name, caption, head)
+                for panel, head in zip(panels, heads, strict=True)
+                for name, (_, caption) in panel.figures.items()
+            ],
+            sections=[(panel.title, panel.summary) for panel in panels] if several else (),
+        )
+        for panel in panels:
+            for name, (picture, _) in panel.figures.items():
+                self.save_figure(name, picture)
+        self.write_results(
+            dataclasses.replace(row, section=head)
+            for panel, head in zip(panels, heads, strict=True)
+            for row in panel.rows
+        )
+        return self.write_report()
 
     def write_results(self, rows: Iterable[Row]) -> None:
         """Write ``results.json``: every number with its error, its exact value, its unit and its source.
@@ -279,7 +390,7 @@ def _versions() -> dict[str, str]:
     import importlib.metadata
 
     found = {"python": platform.python_version()}
-    for package in ("qmlphys", "numpy", "scipy", "numba", "torch", "scikit-learn", "xarray"):
+    for package in ("qmlphys", "numpy", "scipy", "numba", "torch", "scikit-learn", "xarray", "qiskit", "qiskit-aer"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
