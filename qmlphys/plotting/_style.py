@@ -121,13 +121,13 @@ def axes_of(ax: Axes | None, *, width: float = 3.6, height: float = 2.7) -> Axes
     return figure(width=width, height=height)[1][0] if ax is None else ax
 
 
-def save(fig: Figure, path: str | os.PathLike[str]) -> None:
+def save(fig: Figure | Axes, path: str | os.PathLike[str]) -> None:
     """Write a figure as SVG, whole or not at all; the same figure always gives the same bytes.
 
     Parameters
     ----------
-    fig : matplotlib.figure.Figure
-        The figure.
+    fig : matplotlib.figure.Figure or matplotlib.axes.Axes
+        The figure, or axes on it.
     path : path-like
         Where to; the name must end in ``.svg`` and the folder must exist.
 
@@ -148,8 +148,11 @@ def save(fig: Figure, path: str | os.PathLike[str]) -> None:
     name = os.fspath(path)
     if not name.endswith(".svg"):
         raise ValueError(f"Argument `path` must end in '.svg', but it is {name!r}.")
+    whole = fig.get_figure(root=True)
+    if whole is None:
+        raise ValueError("Argument `fig` must be a figure or axes on one, but these axes belong to none.")
     with styled(), atomic_path(name) as temporary:
-        fig.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "qmlphys"})
+        whole.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "qmlphys"})
 
 
 def plain(text: object) -> str:

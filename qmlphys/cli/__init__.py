@@ -1,0 +1,130 @@
+"""The command line: a thin shell around the workflows and the execution of circuits.
+
+Whatever is wrong with what a user typed or with a file gives one line on standard error and exit code 2; a job that
+failed, is not ready, or a service that does not answer, gives one line and exit code 1; Ctrl-C gives exit code 130, and
+what was finished before stays. Heavy imports happen inside the commands, so that help is immediate.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from qmlphys.cli import _quantum
+from qmlphys.cli._phases import ising, phases, temperatures_of
+from qmlphys.cli._show import Seed, print_rows, watched
+
+__all__ = ["app", "main", "print_rows", "temperatures_of"]
+
+NOT_DONE = 1
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="qmlphys",
+    help="Machine learning of statistical and quantum physics: configurations in, critical points with error bars out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(ising, name="ising")
+app.add_typer(phases, name="phases")
+_quantum.register(app)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    import qmlphys
+
+    typer.echo(f"qmlphys {qmlphys.__version__}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/demo"),
+    seed: Seed = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
+    ] = False,
+) -> None:
+    """Go the whole way in a minute: sample, learn in three ways, and report.
+
+    A run that was stopped goes on where it was; a finished one is only reported again.
+    """
+    # One thread for the small networks here: faster than several that wait for each other, above all on a busy machine,
+    # and the numbers are then the same on any number of cores. Monte Carlo has threads of its own.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from qmlphys.workflows import ising_phases
+
+    outcome = ising_phases.run(
+        ising_phases.IsingPhasesConfig(seed=seed), out=out, progress=True, bars=watched(), fresh=fresh
+    )
+    print_rows(outcome.rows, title=outcome.title, deviations=True)
+    resumed = f", {outcome.n_resumed} steps taken up from before" if outcome.n_resumed else ""
+    typer.echo(f"Report: {outcome.report}  ({outcome.seconds:.0f} s{resumed})")
+
+
+@app.command()
+def criticality(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/criticality"),
+    seed: Seed = 1,
+) -> None:
+    """Measure Tc and nu of the square lattice to four digits, with networks that saw only both ends (minutes).
+
+    A run that was stopped goes on where it was.
+    """
+    from qmlphys.report import read_results
+    from qmlphys.workflows import criticality as workflow
+
+    workflow.run(workflow.CriticalityConfig(seed=seed), out=out, progress=watched())
+    print_rows(read_results(out), title="Critical point of the Ising model on the square lattice", deviations=True)
+    typer.echo(f"Report: {out / 'report.html'}")
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the text of an error as one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.strerror}: '{error.filename}'"
+    return text or type(error).__name__
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with an exit code: 0 well, 1 not done, 2 wrong input, 130 stopped with Ctrl-C.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What was typed after the program's name; from the process unless given.
+    """
+    # Typer exports one kind of usage error, but not the base of all.
+    usage_error = cast("type[Exception]", typer.BadParameter.__base__)
+    try:
+        code = app(args=None if arguments is None else list(arguments), prog_name="qmlphys", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except usage_error as error:
+        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        if text:  # without any argument the help was printed, and there is nothing to add
+            typer.echo(f"Error: {text}", err=True)
+        code = USER_ERROR
+    except TimeoutError as error:
+        typer.echo(f"Error: {_one_line(error)}", err=True)
+        code = NOT_DONE
+    except RuntimeError as error:
+        if not type(error).__module__.startswith("qmlphys."):
+            raise  # a fault of the program: its traceback is what helps
+        typer.echo(f"Error: {_one_line(error)}", err=True)
+        code = NOT_DONE
+    except (ValueError, OSError, MemoryError) as error:
+        typer.echo(f"Error: {_one_line(error)}", err=True)
+        code = USER_ERROR
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
+        typer.echo("Stopped. What was finished before is kept.", err=True)
+    sys.exit(code if isinstance(code, int) else 0)
