@@ -1,9 +1,18 @@
 """Numbers in, Qiskit circuits out; nothing is run here.
 
-This room is empty in version 0.1: the circuit builders come with the next milestone. The order they will keep is that
-of the whole project: site ``i`` is qubit ``i`` and has the weight ``2**i``.
+Every builder is a function that returns a ``QuantumCircuit``. The order is that of the whole project and of Qiskit: site
+``i`` is qubit ``i`` and has the weight ``2**i`` in every integer, state vector and matrix.
+
+Examples
+--------
+>>> qft(4).num_qubits
+4
 """
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from circuits.fourier import line_qft, phase_estimation, qft, semiclassical_qft
+from circuits.linear_systems import hhl
+from circuits.state_preparation import amplitudes
+
+__all__ = ["amplitudes", "hhl", "line_qft", "phase_estimation", "qft", "semiclassical_qft"]

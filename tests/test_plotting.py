@@ -273,16 +273,19 @@ def test_components_stand_beside_each_other() -> None:
         plotting.components({"a": [1.0]}, labels=["x", "y"])
 
 
+def shares(frequency: list[float], power: list[float], error: list[float]) -> xr.Dataset:
+    values = {"power": ("frequency", power), "error": ("frequency", error)}
+    return xr.Dataset(values, {"frequency": ("frequency", frequency, {"units": "Hz"})})
+
+
 def test_spectrum_sorts_frequencies_and_marks_peaks() -> None:
-    ax = plotting.spectrum(
-        {"exact": ([0.0, 0.25, -0.25], [0.1, 0.8, 0.1]), "sampled": ([0.25, 0.0], [0.7, 0.2], [0.05, 0.05])},
-        peaks=[0.25],
-        exact=[0.25],
-        units="Hz",
-    )
+    exact = shares([0.0, 0.25, -0.25], [0.1, 0.8, 0.1], [0.0, 0.0, 0.0])
+    sampled = shares([0.25, 0.0], [0.7, 0.2], [0.05, 0.04])
+    ax = plotting.spectrum({"exact": exact, "sampled": sampled}, peaks=[Estimate(0.24, 0.01)], exact=[0.25])
     assert list(ax.lines[0].get_xdata()) == [-0.25, 0.0, 0.25]
     assert list(ax.lines[0].get_ydata()) == [0.1, 0.1, 0.8]
+    assert list(ax.lines[1].get_ydata()) == [0.2, 0.7]
     assert ax.get_xlabel() == "frequency (Hz)"
-    assert list(ax.lines[-1].get_xdata()) == [0.25]
+    assert list(ax.lines[-1].get_xdata()) == [0.24]
     with pytest.raises(ValueError, match="at least one spectrum"):
         plotting.spectrum({})

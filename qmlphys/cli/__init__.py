@@ -53,18 +53,16 @@ def demo(
         bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
     ] = False,
 ) -> None:
-    """Go the whole way in a minute: sample, learn in three ways, and report.
+    """Go the whole way in two minutes: sample, learn in three ways, run circuits, and report.
 
     A run that was stopped goes on where it was; a finished one is only reported again.
     """
     # One thread for the small networks here: faster than several that wait for each other, above all on a busy machine,
     # and the numbers are then the same on any number of cores. Monte Carlo has threads of its own.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from qmlphys.workflows import ising_phases
+    from qmlphys.workflows import demo as workflow
 
-    outcome = ising_phases.run(
-        ising_phases.IsingPhasesConfig(seed=seed), out=out, progress=True, bars=watched(), fresh=fresh
-    )
+    outcome = workflow.run(workflow.DemoConfig.seeded(seed), out=out, progress=True, bars=watched(), fresh=fresh)
     print_rows(outcome.rows, title=outcome.title, deviations=True)
     resumed = f", {outcome.n_resumed} steps taken up from before" if outcome.n_resumed else ""
     typer.echo(f"Report: {outcome.report}  ({outcome.seconds:.0f} s{resumed})")

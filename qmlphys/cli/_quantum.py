@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qmlphys.cli._show import Picture, Seed, Table, print_rows, writable, write_rows
+from qmlphys.cli._show import Picture, Table, print_rows, writable, write_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,6 +74,12 @@ BackendName = Annotated[
     str,
     typer.Option(
         metavar="NAME", help="statevector, aer, aer-mps, aer-gpu, fake_torino (and other fakes), ibm_NAME, or ibm."
+    ),
+]
+SampledSeed = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Of the shots and of the translation; the same number, the same result. Random unless given."
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or its first characters.")]
@@ -214,12 +220,15 @@ def submit(
     ] = None,
     backend: BackendName = "aer",
     shots: Annotated[int, typer.Option(help="Shots, at least 1.")] = 1024,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of a simulator and of the translation.")] = None,
+    seed: SampledSeed = None,
     repeat: Annotated[
         int, typer.Option(min=0, help="Another number makes another job of the same task; else the first one is given.")
     ] = 0,
     precision: Annotated[Precision, typer.Option(help="Of a simulator's amplitudes.")] = Precision.double,
     noise: Annotated[bool, typer.Option(help="On fake devices: with their noise.")] = True,
+    measure_all: Annotated[
+        bool, typer.Option("--measure-all", help="Measure every qubit at the end: for circuits without measurements.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and show it.")] = False,
     again: Annotated[
         str | None,
@@ -229,17 +238,21 @@ def submit(
     ] = None,
 ) -> None:
     """Submit a circuit; its id is printed at once, and the job goes on when the shell is closed."""
-    from qmlphys.execution import circuit_files
+    from qmlphys.execution import Options, circuit_files
     from qmlphys.execution import jobs as ledger
-    from qmlphys.execution._task import Options
 
     if (file is None) == (again is None):
         raise ValueError("Give either a circuit FILE or --again ID.")
     if again is not None:
         job_id = ledger.submit_again(again)
     elif file is not None:
+        read = circuit_files.read(file)
+        if measure_all:
+            if read.clbits:
+                raise ValueError(f"'{file}' has classical bits of its own: leave --measure-all away.")
+            read.measure_all()
         job_id = ledger.submit(
-            circuit_files.read(file),
+            read,
             backend,
             shots=shots,
             rng=seed,
@@ -260,19 +273,22 @@ def jobs_default(context: typer.Context) -> None:
 
 
 def _job_table(listed: Sequence[Job]) -> None:
-    """Print jobs, the newest first."""
+    """Print jobs."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table()
-    for column in ("id", "state", "backend", "shots", "qubits", "two-qubit", "created"):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("id", "state", "backend", "shots", "qubits", "2q gates", "created"):
         table.add_column(column, no_wrap=True)
-    table.add_column("note", overflow="fold")
+    noted = any(job.error for job in listed)
+    if noted:
+        table.add_column("note", overflow="fold")
     for job in listed:
         cells = [job.id[:12], job.state, job.backend, job.shots, job.n_qubits, job.n_two_qubit_gates]
-        moment = job.created.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        texts = ["" if cell is None else str(cell) for cell in (*cells, moment, job.error)]
+        moment = job.created.astimezone().strftime("%m-%d %H:%M")
+        texts = ["" if cell is None else str(cell) for cell in (*cells, moment, *[job.error] * noted)]
         table.add_row(*map(escape, texts))
     Console().print(table)
 
@@ -361,8 +377,7 @@ def jobs_cancel(job_id: JobId) -> None:
     """Cancel a job that is not done."""
     from qmlphys.execution import jobs as ledger
 
-    ledger.cancel(job_id)
-    job = ledger.job(job_id)
+    job = ledger.cancel(job_id)
     typer.echo(f"{job.id}  {job.state}")
 
 
@@ -387,7 +402,7 @@ def solve(
             help="On sampled backends: a Pauli string such as ZI, first site leftmost; may be repeated.",
         ),
     ] = None,
-    seed: Seed = 0,
+    seed: SampledSeed = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="X.npy", help="Write the solution here.")] = None,
     figure: Picture = None,
     table: Table = None,
@@ -405,8 +420,9 @@ def solve(
     found = linear_system.solve(
         A, b, error=error, backend=backend, shots=shots, observables=tuple(observable or ()), rng=seed
     )
-    print_rows(found.rows, title="A x = b by the HHL algorithm", deviations=False)
-    typer.echo(found.advice)
+    print_rows(found.rows(compare=False), title="A x = b by the HHL algorithm", deviations=False)
+    for note in (*found.notes, found.advice):
+        typer.echo(note)
     if found.solution is None and (out is not None or figure is not None):
         raise ValueError(f"Backend '{backend}' gives expectations, not the solution: leave --out and --figure away.")
     if out is not None:
@@ -415,15 +431,17 @@ def solve(
         from qmlphys._atomic import atomic_path
 
         with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            np.save(stream, found.solution)
+            np.save(stream, np.asarray(found.solution))
         typer.echo(f"Solution: {out}")
     if figure is not None:
         from qmlphys import plotting
 
-        plotting.save(linear_system.figure(found), figure)
+        here, classical = found.bars()
+        drawn = plotting.components({"HHL": here, "classical": classical}, x_label="unknown", y_label="$|x_i|$")
+        plotting.save(drawn, figure)
         typer.echo(f"Picture: {figure}")
     if table is not None:
-        write_rows(found.rows, table)
+        write_rows(found.rows(compare=False), table)
 
 
 def spectrum(
@@ -432,7 +450,7 @@ def spectrum(
     backend: BackendName = "statevector",
     shots: Annotated[int | None, typer.Option(help="Shots, on sampled backends.")] = None,
     transform: Annotated[Transform, typer.Option(help="How the transform is done.")] = Transform.coherent,
-    seed: Seed = 0,
+    seed: SampledSeed = None,
     figure: Picture = None,
     table: Table = None,
 ) -> None:
@@ -451,7 +469,7 @@ def spectrum(
     if figure is not None:
         from qmlphys import plotting
 
-        plotting.save(workflow.figure(found), figure)
+        plotting.save(plotting.spectrum({found.backend: found.power}, peaks=found.frequencies), figure)
         typer.echo(f"Picture: {figure}")
     if table is not None:
         write_rows(found.rows, table)

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from qmlphys import snapshots
-from qmlphys.plotting._style import CYCLE, GREY, MARKERS, axes_of, axis_label, figure, plain, styled
+from qmlphys.plotting._style import CYCLE, GREY, MARKERS, axes_of, axis_label, figure, legend_beside, plain, styled
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
+
+    from qmlphys.stats import Estimate
 
 __all__ = ["circuit_drawing", "components", "histogram", "spectrum"]
 
@@ -188,7 +190,7 @@ def components(
     names = [str(i) for i in range(n)] if labels is None else list(labels)
     if len(names) != n:
         raise ValueError(f"Argument `labels` must have {n} names, but it has {len(names)}.")
-    ax = axes_of(ax, width=float(np.clip(1.6 + 0.3 * n, 3.6, 9)))
+    ax = axes_of(ax, width=float(np.clip(2.4 + 0.3 * n, 4.4, 9)))
     width = 0.8 / len(vectors)
     with styled():
         for i, (label, values) in enumerate(vectors.items()):
@@ -199,31 +201,28 @@ def components(
         step = max(1, n // 16)
         ax.set_xticks(range(0, n, step), [plain(name) for name in names[::step]])
         ax.set(xlabel=x_label, ylabel=y_label)
-        ax.legend()
+        legend_beside(ax)
     return ax
 
 
 def spectrum(
-    curves: Mapping[str, Any],
+    measured: Mapping[str, xr.Dataset],
     *,
-    peaks: Sequence[float] = (),
+    peaks: Sequence[Estimate] = (),
     exact: Sequence[float] = (),
-    name: str = "frequency",
-    units: str = "1",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw power against frequency, with the frequencies that were found.
 
     Parameters
     ----------
-    curves : mapping of str to (frequency, power) or (frequency, power, error)
-        Label to arrays of shape (n,): frequencies, share of the power in each bin, and its standard error.
-    peaks : sequence of float
-        Frequencies found, drawn as triangles above the curves.
+    measured : mapping of str to xarray.Dataset
+        Label to ``power`` and ``error`` over ``frequency``, as `qmlphys.workflows.spectrum` gives them. A spectrum
+        without errors is drawn as a line, one with errors as points.
+    peaks : sequence of Estimate
+        Frequencies found, drawn as triangles with their errors above the spectra.
     exact : sequence of float
         Known frequencies, drawn as dotted lines.
-    name, units : str
-        What the horizontal axis is.
     ax : matplotlib.axes.Axes, optional
         Where to draw.
 
@@ -239,31 +238,32 @@ def spectrum(
 
     Examples
     --------
-    >>> spectrum({"exact": ([0.0, 0.25, 0.5], [0.1, 0.8, 0.1])}, peaks=[0.25]).get_ylabel()
+    >>> shares = {"power": ("frequency", [0.1, 0.8, 0.1]), "error": ("frequency", [0.0, 0.0, 0.0])}
+    >>> spectrum({"exact": xr.Dataset(shares, {"frequency": [0.0, 0.25, 0.5]})}).get_ylabel()
     'share of the power'
     """
-    if not curves:
-        raise ValueError("Argument `curves` must hold at least one spectrum, but it is empty.")
-    ax = axes_of(ax, width=5.2)
-    top = 0.0
+    if not measured:
+        raise ValueError("Argument `measured` must hold at least one spectrum, but it is empty.")
+    ax = axes_of(ax, width=7.2, height=2.9)
+    top, units = 0.0, "1"
     with styled():
-        for i, (label, (frequency, power, *error)) in enumerate(curves.items()):
-            order = np.argsort(np.asarray(frequency))
-            x, y = np.asarray(frequency)[order], np.asarray(power)[order]
-            top = max(top, float(y.max()))
-            colour = CYCLE[i % len(CYCLE)]
-            if error:
-                bars = np.asarray(error[0])[order]
-                ax.errorbar(
-                    x, y, bars, color=colour, marker=MARKERS[i % len(MARKERS)], linestyle="none", label=plain(label)
-                )
+        for i, (label, ds) in enumerate(measured.items()):
+            ordered = ds.sortby("frequency")
+            x, y, error = (ordered[key].values for key in ("frequency", "power", "error"))
+            units = ordered["frequency"].attrs.get("units", units)
+            top = max(top, float((y + error).max()))
+            look: dict[str, Any] = {"color": CYCLE[i % len(CYCLE)], "label": plain(label)}
+            if error.any():
+                ax.errorbar(x, y, error, marker=MARKERS[i % len(MARKERS)], ms=3, linestyle="none", zorder=3, **look)
             else:
-                ax.plot(x, y, color=colour, drawstyle="steps-mid", label=plain(label))
+                ax.plot(x, y, drawstyle="steps-mid", **look)
         for value in exact:
             ax.axvline(value, color="#000000", linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=0)
-        if len(peaks):
-            ax.plot(peaks, np.full(len(peaks), 1.07 * top), linestyle="none", marker="v", color=CYCLE[1], label="found")
-        ax.set(xlabel=axis_label(name, units), ylabel="share of the power")
-        ax.set_ylim(bottom=0, top=1.15 * top)
-        ax.legend()
+        if peaks:
+            places, bars = [peak.mean for peak in peaks], [peak.error for peak in peaks]
+            heights = np.full(len(peaks), 1.06 * top)
+            ax.errorbar(places, heights, xerr=bars, linestyle="none", marker="v", color="#000000", label="found")
+        ax.set(xlabel=axis_label("frequency", units), ylabel="share of the power")
+        ax.set_ylim(bottom=0, top=1.14 * top)
+        legend_beside(ax)
     return ax

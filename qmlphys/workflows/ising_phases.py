@@ -18,7 +18,7 @@ from qmlphys.workflows._ising_phases_steps import N_STEPS, Journey
 from qmlphys.workflows.criticality import CriticalityConfig
 from qmlphys.workflows.runs import Panel, Row, RunFolder, Steps
 
-__all__ = ["IsingPhases", "IsingPhasesConfig", "panel", "run"]
+__all__ = ["N_STEPS", "IsingPhases", "IsingPhasesConfig", "panel", "run"]
 
 TITLE = "From Ising configurations to a critical temperature"
 

@@ -1,0 +1,133 @@
+"""The whole demonstration in one report: phases from snapshots, then circuits on simulators and a fake device."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from qmlphys.report import Row
+from qmlphys.workflows import ising_phases, quantum_circuits
+from qmlphys.workflows.ising_phases import IsingPhasesConfig
+from qmlphys.workflows.quantum_circuits import QuantumCircuitsConfig
+from qmlphys.workflows.runs import RunFolder, Steps
+
+__all__ = ["Demo", "DemoConfig", "run"]
+
+TITLE = "Machine learning and quantum physics, in both directions"
+
+SUMMARY = (
+    "Everything on this page was computed just now, on this machine. Every number has its error, and stands beside the "
+    "exact value where there is one."
+)
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Settings of the demonstration; equal settings give the same numbers.
+
+    Parameters
+    ----------
+    phases : IsingPhasesConfig
+        Settings of the first part.
+    circuits : QuantumCircuitsConfig
+        Settings of the second part.
+
+    Examples
+    --------
+    >>> DemoConfig.seeded(3).circuits.seed
+    3
+    """
+
+    phases: IsingPhasesConfig = field(default_factory=IsingPhasesConfig)
+    circuits: QuantumCircuitsConfig = field(default_factory=QuantumCircuitsConfig)
+
+    @classmethod
+    def seeded(cls, seed: int) -> DemoConfig:
+        """Return the default settings with another seed.
+
+        Parameters
+        ----------
+        seed : int
+            Where all randomness starts.
+
+        Returns
+        -------
+        DemoConfig
+            For `run`.
+        """
+        return cls(IsingPhasesConfig(seed=seed), QuantumCircuitsConfig(seed=seed))
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the demonstration found.
+
+    Parameters
+    ----------
+    title : str
+        What was done.
+    rows : list of Row
+        Every number.
+    report : pathlib.Path
+        The page.
+    seconds : float
+        How long it took.
+    n_resumed : int
+        Steps that were read from an earlier start instead of computed.
+    """
+
+    title: str
+    rows: list[Row]
+    report: Path
+    seconds: float
+    n_resumed: int
+
+
+def run(
+    config: DemoConfig | None = None,
+    *,
+    out: str | PathLike[str] = "runs/demo",
+    progress: bool = False,
+    bars: bool = False,
+    fresh: bool = False,
+) -> Demo:
+    """Go the whole way and write the report.
+
+    Parameters
+    ----------
+    config : DemoConfig, optional
+        Settings.
+    out : path-like
+        Run folder. Steps that were finished in it with the same settings are read instead of computed.
+    progress : bool
+        Tell on standard error which step is under way.
+    bars : bool
+        Show a progress bar inside the longer steps.
+    fresh : bool
+        Compute every step again.
+
+    Returns
+    -------
+    Demo
+        Every number, and where the report is.
+
+    Raises
+    ------
+    ValueError
+        If the settings do not fit.
+    OSError
+        If the folder cannot be written.
+    """
+    started = time.perf_counter()
+    config = config or DemoConfig()
+    folder = RunFolder(out, workflow="demo", fresh=fresh)
+    steps = Steps(ising_phases.N_STEPS + quantum_circuits.N_STEPS, shown=progress)
+    panels = [
+        ising_phases.panel(config.phases, folder, steps=steps, bars=bars),
+        quantum_circuits.panel(config.circuits, folder, steps=steps),
+    ]
+    report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
+    rows = [row for panel in panels for row in panel.rows]
+    return Demo(TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)
