@@ -16,6 +16,7 @@ def main() -> None:
         ["montecarlo.py"],
         ["phase_learning.py", "--json", str(RESULTS / "phase_learning.json")],
         ["confusion.py"],
+        ["circuits.py"],
     ):
         print(f"== {arguments[0]}", flush=True)
         code = subprocess.run([sys.executable, str(HERE / arguments[0]), *arguments[1:]], check=False).returncode

@@ -1,7 +1,8 @@
 """Numbers in, Qiskit circuits out; nothing is run here.
 
-Every builder is a function that returns a ``QuantumCircuit``. The order is that of the whole project and of Qiskit: site
-``i`` is qubit ``i`` and has the weight ``2**i`` in every integer, state vector and matrix.
+Every builder is a function that returns a ``QuantumCircuit``. The order is that of the whole project and of Qiskit:
+site ``i`` is qubit ``i`` and has the weight ``2**i`` in every integer, state vector and matrix. Where a transform gives
+its output in another order, its docstring says so.
 
 Examples
 --------

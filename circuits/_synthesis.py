@@ -145,6 +145,8 @@ def _one_qubit(circuit: QuantumCircuit, qubit: Qubit, unitary: Complex) -> None:
 
 def _two_qubits(circuit: QuantumCircuit, qubits: Sequence[Qubit], unitary: Complex, *, exact: bool) -> Complex:
     """Append a unitary of two qubits by 2 CX up to the diagonal that is returned, or exactly by 3."""
+    # Products of many factors are unitary to 1e-13 only, where Qiskit's Weyl decomposition gives up now and then.
+    unitary = _polar(unitary)
     if exact:
         three = _THREE_CX(unitary)
         if float(np.abs(Operator(three).data - unitary).max()) < 10 * _NEAR:

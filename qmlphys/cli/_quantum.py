@@ -131,13 +131,11 @@ def _draw(drawn: QuantumCircuit, path: Path | None) -> None:
 def _write_circuit(built: QuantumCircuit, out: Path, figure: Path | None) -> None:
     """Write a circuit and say what it is made of."""
     from qmlphys.execution import circuit_files
+    from qmlphys.execution._rules import n_two_qubit_gates
 
     circuit_files.write(built, out)
-    two = sum(1 for instruction in built.data if instruction.operation.num_qubits == 2)
-    typer.echo(
-        f"{built.name}: {built.num_qubits} qubits, {len(built.data)} instructions ({two} on two qubits), "
-        f"depth {built.depth()}: {out}"
-    )
+    gates = f"{len(built.data)} instructions, {n_two_qubit_gates(built)} gates on two qubits"
+    typer.echo(f"{built.name}: {built.num_qubits} qubits, {gates}, depth {built.depth()}: {out}")
     _draw(built, figure)
 
 

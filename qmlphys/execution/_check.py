@@ -182,13 +182,14 @@ def _aer_target(name: str, n_qubits: int) -> Target:
 
 def _busy_qubits(circuits: Sequence[QuantumCircuit]) -> list[int]:
     """Return the qubits that any of the circuits acts on, in ascending order."""
-    busy: set[int] = set()
+    indices: set[int] = set()
     for circuit in circuits:
-        places = {bit: i for i, bit in enumerate(circuit.qubits)}
+        busy: set[Any] = set()
         for item in circuit.data:
-            if item.operation.name != "barrier":
-                busy.update(places[bit] for bit in item.qubits)
-    return sorted(busy)
+            if item.name != "barrier":
+                busy.update(item.qubits)
+        indices.update(i for i, bit in enumerate(circuit.qubits) if bit in busy)
+    return sorted(indices)
 
 
 def _check_memory(n_qubits: int, task: Task) -> None:

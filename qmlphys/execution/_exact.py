@@ -184,11 +184,16 @@ def _follow(
     bits: dict[Clbit, int],
 ) -> list[_Branch]:
     """Apply instructions to every branch; `places` and `bits` say what the circuit's bits are called outside."""
+    waiting: list[tuple[Any, list[int]]] = []  # unitary gates, applied together: one by one takes ten times as long
     for item in instructions:
         operation = item.operation
         qubits = [places[bit] for bit in item.qubits]
         if operation.name in ("barrier", "delay"):
             continue
+        if _is_unitary(item):
+            waiting.append((operation, qubits))
+            continue
+        branches, waiting = _evolve(branches, waiting), []
         if operation.name in ("measure", "reset", "initialize"):
             _check_room(branches)
         if operation.name == "measure":
@@ -199,26 +204,29 @@ def _follow(
         elif isinstance(operation, Initialize):
             for qubit in qubits:
                 branches = [part for branch in branches for part in _split(branch, qubit, clbit=None)]
-            branches = [_evolve(branch, StatePreparation(operation.params), qubits) for branch in branches]
+            branches = _evolve(branches, [(StatePreparation(operation.params), qubits)])
         elif operation.name == "if_else":
             branches = [part for branch in branches for part in _if_else(branch, operation, item, places, bits)]
         elif isinstance(operation, ControlFlowOp):
             raise CircuitRefused(f"Backend statevector follows `if_test` only, not `{operation.name}`: use aer.")
-        elif item.clbits:
+        else:
             definition = operation.definition
             if definition is None:
                 raise CircuitRefused(f"Backend statevector does not know the operation `{operation.name}`: use aer.")
             inner_places = dict(zip(definition.qubits, qubits, strict=True))
             inner_bits = {a: bits[b] for a, b in zip(definition.clbits, item.clbits, strict=True)}
             branches = _follow(branches, definition.data, inner_places, inner_bits)
-        else:
-            branches = [_evolve(branch, operation, qubits) for branch in branches]
         if len(branches) > MAX_BRANCHES:
             raise CircuitRefused(
                 f"Backend statevector follows at most {MAX_BRANCHES} outcomes of measurements in the middle of a "
                 "circuit, but there are more: use aer."
             )
-    return branches
+    return _evolve(branches, waiting)
+
+
+def _is_unitary(item: CircuitInstruction) -> bool:
+    """Tell whether an instruction neither reads nor writes a bit, nor forgets what its qubits were."""
+    return not (item.clbits or item.operation.name in ("measure", "reset", "initialize") or item.is_control_flow())
 
 
 def _check_room(branches: Sequence[_Branch]) -> None:
@@ -231,21 +239,35 @@ def _check_room(branches: Sequence[_Branch]) -> None:
         )
 
 
-def _evolve(branch: _Branch, operation: Any, qubits: Sequence[int]) -> _Branch:
-    """Apply a unitary operation."""
+def _evolve(branches: list[_Branch], gates: Sequence[tuple[Any, list[int]]]) -> list[_Branch]:
+    """Apply unitary operations, in order, to every branch."""
+    if not gates:
+        return branches
+    diagonal = next((i for i, (operation, _) in enumerate(gates) if operation.name == "diagonal"), None)
+    if diagonal is not None:
+        # Qiskit would take it apart into as many gates as it has entries.
+        operation, qubits = gates[diagonal]
+        branches = _evolve(branches, gates[:diagonal])
+        branches = [_Branch(_times(branch.state, operation.params, qubits), branch.bits) for branch in branches]
+        return _evolve(branches, gates[diagonal + 1 :])
+    circuit = QuantumCircuit(len(branches[0].state).bit_length() - 1)
+    for operation, qubits in gates:
+        circuit.append(operation, qubits, copy=False)
     try:
-        evolved = Statevector(branch.state).evolve(_as_circuit(operation), list(qubits))
+        return [_Branch(Statevector(branch.state).evolve(circuit).data, branch.bits) for branch in branches]
     except Exception as error:
+        if len(gates) > 1:  # again one by one, to name the one that it was
+            for gate in gates:
+                branches = _evolve(branches, [gate])
         reason = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
-        raise CircuitRefused(f"Backend statevector cannot apply `{operation.name}`: {reason}") from None
-    return _Branch(evolved.data, branch.bits)
+        raise CircuitRefused(f"Backend statevector cannot apply `{gates[0][0].name}`: {reason}") from None
 
 
-def _as_circuit(operation: Any) -> QuantumCircuit:
-    """Wrap an operation, which may have no matrix of its own, into a circuit."""
-    circuit = QuantumCircuit(operation.num_qubits)
-    circuit.append(operation, range(operation.num_qubits))
-    return circuit
+def _times(state: NDArray[np.complex128], diagonal: Sequence[complex], qubits: Sequence[int]) -> NDArray[np.complex128]:
+    """Multiply each amplitude by the entry of a diagonal that its bits at `qubits` name, the first with weight 1."""
+    places = np.arange(len(state))
+    named = sum(((places >> qubit) & 1) << i for i, qubit in enumerate(qubits))
+    return state * np.asarray(diagonal, dtype=np.complex128)[named]
 
 
 def _split(branch: _Branch, qubit: int, *, clbit: int | None) -> list[_Branch]:

@@ -10,9 +10,8 @@ import keyword
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Clbit, ControlFlowOp, Gate, Qubit
+from qiskit.circuit import CircuitInstruction, Clbit, Gate, Qubit
 from qiskit.circuit.classical import expr
 from qiskit.transpiler import Target
 
@@ -100,7 +99,7 @@ _ARITHMETIC = {"ADD", "SUB", "MUL", "DIV", "SHIFT_LEFT", "SHIFT_RIGHT", "NEGATE"
 def is_dynamic(circuit: QuantumCircuit) -> bool:
     """Tell whether a circuit has control flow, in definitions of its instructions too."""
     for item in circuit.data:
-        if isinstance(item.operation, ControlFlowOp):
+        if item.is_control_flow():
             return True
         definition = getattr(item.operation, "definition", None) if item.clbits else None
         if definition is not None and is_dynamic(definition):
@@ -174,8 +173,7 @@ def check_operations(circuits: Sequence[QuantumCircuit]) -> None:
 def _check_body(circuit: QuantumCircuit, where: str, *, conditional: bool) -> None:
     """Refuse forbidden operations in a circuit, block or definition."""
     for item in circuit.data:
-        operation = item.operation
-        name = operation.name
+        name = item.name
         if name in FORBIDDEN:
             raise CircuitRefused(f"{where} uses `{name}`, which IBM devices refuse: {FORBIDDEN[name]}.")
         if conditional and name in ("measure", "reset", "initialize"):
@@ -183,6 +181,9 @@ def _check_body(circuit: QuantumCircuit, where: str, *, conditional: bool) -> No
                 f"{where} has a `{name}` inside an `if_test`, which IBM devices refuse: do it outside, and undo or "
                 "correct it conditionally by gates."
             )
+        if item.is_standard_gate():
+            continue
+        operation = item.operation
         if name == "store" and not (isinstance(operation.lvalue, expr.Var) and operation.lvalue.standalone):
             raise CircuitRefused(
                 f"{where} stores into classical bits, which devices do not return: store into a variable instead."
@@ -232,11 +233,10 @@ def _nodes(node: expr.Expr) -> Iterator[expr.Expr]:
 def n_two_qubit_gates(circuit: QuantumCircuit) -> int:
     """Count the gates on two or more qubits, those in blocks of control flow included."""
     total = 0
-    for item in circuit.data:
-        operation = item.operation
-        if isinstance(operation, ControlFlowOp):
-            total += sum(n_two_qubit_gates(block) for block in operation.blocks)
-        elif len(item.qubits) >= 2 and operation.name != "barrier":
+    for item in circuit.data:  # asking for the operation of a plain gate would build it
+        if item.is_control_flow():
+            total += sum(n_two_qubit_gates(block) for block in item.operation.blocks)
+        elif len(item.qubits) >= 2 and item.name != "barrier":
             total += 1
     return total
 
@@ -264,7 +264,7 @@ def check_limits(circuits: Sequence[QuantumCircuit], *, n_points: int, shots: in
             f"The job has {n_points} scan points of {shots} shots, {executions} executions, but the service takes at "
             f"most {MAX_EXECUTIONS} in one job: take fewer shots or split the scan."
         )
-    per_qubit = np.zeros(max(circuit.num_qubits for circuit in circuits), dtype=np.int64)
+    per_qubit = [0] * max(circuit.num_qubits for circuit in circuits)
     transfers = 0.0
     for index, circuit in enumerate(circuits):
         dynamic = is_dynamic(circuit)
@@ -278,9 +278,10 @@ def check_limits(circuits: Sequence[QuantumCircuit], *, n_points: int, shots: in
         _count(circuit, per_qubit, range(circuit.num_qubits))
         if dynamic:
             transfers += _transfers(circuit)
-    if per_qubit.max() > MAX_INSTRUCTIONS_PER_QUBIT:
+    most = max(per_qubit)
+    if most > MAX_INSTRUCTIONS_PER_QUBIT:
         raise CircuitRefused(
-            f"Qubit {int(per_qubit.argmax())} would get {int(per_qubit.max())} low-level instructions in this job, but "
+            f"Qubit {per_qubit.index(most)} would get {most} low-level instructions in this job, but "
             f"the control system holds at most {MAX_INSTRUCTIONS_PER_QUBIT}: make the circuits shorter or split the "
             "scan."
         )
@@ -291,16 +292,17 @@ def check_limits(circuits: Sequence[QuantumCircuit], *, n_points: int, shots: in
         )
 
 
-def _count(circuit: QuantumCircuit, per_qubit: np.ndarray, physical: Sequence[int]) -> None:
+def _count(circuit: QuantumCircuit, per_qubit: list[int], physical: Sequence[int]) -> None:
     """Add the control system's instructions of each qubit."""
     places: dict[Qubit, int] = dict(zip(circuit.qubits, physical, strict=True))
     for item in circuit.data:
-        qubits = [places[bit] for bit in item.qubits]
-        if isinstance(item.operation, ControlFlowOp):
+        if item.is_control_flow():
             for block in item.operation.blocks:
-                _count(block, per_qubit, qubits)
-        elif item.operation.name != "barrier":
-            per_qubit[qubits] += INSTRUCTION_COSTS.get(item.operation.name, 2)
+                _count(block, per_qubit, [places[bit] for bit in item.qubits])
+        elif item.name != "barrier":
+            cost = INSTRUCTION_COSTS.get(item.name, 2)
+            for bit in item.qubits:
+                per_qubit[places[bit]] += cost
 
 
 def _transfers(circuit: QuantumCircuit) -> float:
@@ -348,24 +350,28 @@ def duration(circuit: QuantumCircuit, target: Target) -> float:
     float
         The longest path through the circuit, with the longer block of each `if_test`.
     """
-    places = {bit: i for i, bit in enumerate(circuit.qubits)}
-    return _longest(circuit, target, places)
+    return _longest(circuit, target, range(circuit.num_qubits), {})
 
 
-def _longest(circuit: QuantumCircuit, target: Target, places: dict[Qubit, int]) -> float:
-    """Return the length of the longest path in seconds."""
+def _longest(
+    circuit: QuantumCircuit, target: Target, physical: Sequence[int], known: dict[tuple[Any, ...], float]
+) -> float:
+    """Return the length of the longest path in seconds; `known` keeps the lengths of operations."""
+    places = dict(zip(circuit.qubits, physical, strict=True))
     ready: dict[Any, float] = {}
     for item in circuit.data:
-        operation = item.operation
         bits = [*item.qubits, *item.clbits]
-        start = max((ready.get(bit, 0.0) for bit in bits), default=0.0)
-        if isinstance(operation, ControlFlowOp):
-            length = max(
-                _longest(block, target, {a: places[b] for a, b in zip(block.qubits, item.qubits, strict=True)})
-                for block in operation.blocks
-            )
+        start = max([ready.get(bit, 0.0) for bit in bits], default=0.0)
+        if item.is_control_flow():
+            inner = [places[bit] for bit in item.qubits]
+            length = max(_longest(block, target, inner, known) for block in item.operation.blocks)
+        elif item.name == "delay":
+            length = _delay(item, target)
         else:
-            length = _seconds(item, target, places)
+            key = (item.name, *[places[bit] for bit in item.qubits])
+            if key not in known:
+                known[key] = _seconds(key[0], key[1:], target)
+            length = known[key]
         for bit in bits:
             ready[bit] = start + length
     return max(ready.values(), default=0.0)
@@ -374,13 +380,16 @@ def _longest(circuit: QuantumCircuit, target: Target, places: dict[Qubit, int]) 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 
 
-def _seconds(item: CircuitInstruction, target: Target, places: dict[Qubit, int]) -> float:
-    """Return one operation's length in seconds."""
+def _delay(item: CircuitInstruction, target: Target) -> float:
+    """Return the length of a delay in seconds; one that is not a number yet counts as none."""
     operation = item.operation
-    if operation.name == "delay":
-        unit = target.dt or 0.0 if operation.unit == "dt" else _UNITS.get(operation.unit, 0.0)
-        return float(operation.duration) * unit if isinstance(operation.duration, (int, float)) else 0.0
-    if operation.name not in target.operation_names:
+    unit = target.dt or 0.0 if operation.unit == "dt" else _UNITS.get(operation.unit, 0.0)
+    return float(operation.duration) * unit if isinstance(operation.duration, (int, float)) else 0.0
+
+
+def _seconds(name: str, qubits: tuple[int, ...], target: Target) -> float:
+    """Return the length of an operation in seconds."""
+    if name not in target.operation_names:
         return 0.0
-    properties = target[operation.name].get(tuple(places[bit] for bit in item.qubits))
+    properties = target[name].get(qubits)
     return float(properties.duration) if properties is not None and properties.duration else 0.0

@@ -176,11 +176,9 @@ def test_low_level_instructions_are_counted_by_the_services_table() -> None:
         circuit.x(1)
     circuit.reset(1)
     _rules.check_limits([circuit], n_points=1, shots=1)
-    import numpy as np
-
-    found = np.zeros(2, dtype=np.int64)
+    found = [0, 0]
     _rules._count(circuit, found, range(2))
-    assert found.tolist() == [2 + 1 + 5 + 10, 5 + 2 + 17]
+    assert found == [2 + 1 + 5 + 10, 5 + 2 + 17]
 
 
 def test_feed_forward_memory() -> None:

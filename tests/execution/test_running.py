@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import ClassicalRegister, Parameter, QuantumRegister
-from qiskit.circuit.library import Initialize, QFTGate
-from qiskit.quantum_info import Operator
+from qiskit.circuit import ClassicalRegister, Gate, Parameter, QuantumRegister
+from qiskit.circuit.library import DiagonalGate, Initialize, QFTGate
+from qiskit.quantum_info import Operator, random_unitary
 from scipy.stats import chi2
 
 from qmlphys import bits, snapshots
@@ -256,6 +256,23 @@ def test_amplitudes() -> None:
         statevector(free)
 
 
+def test_gates_and_diagonals_act_in_order() -> None:
+    rng = np.random.default_rng(5)
+    diagonal = np.exp(2j * np.pi * rng.random(8))
+    circuit = QuantumCircuit(4)
+    circuit.unitary(random_unitary(8, seed=1), [0, 3, 1])
+    circuit.append(DiagonalGate(list(diagonal)), [2, 0, 3])
+    circuit.h(0)
+    circuit.append(DiagonalGate(list(diagonal.conj())), [1, 2, 3])
+    circuit.cx(2, 0)
+    np.testing.assert_allclose(statevector(circuit), Operator(circuit).data[:, 0], rtol=0, atol=1e-14)
+    opaque = QuantumCircuit(2)
+    opaque.h(0)
+    opaque.append(Gate("mystery", 2, []), [0, 1])
+    with pytest.raises(CircuitRefused, match="cannot apply `mystery`"):
+        statevector(opaque)
+
+
 def test_measurements_in_the_middle_are_followed_exactly() -> None:
     # A qubit measured, turned and measured again; the same bit written twice keeps the last value.
     circuit = QuantumCircuit(2, 2)
@@ -299,7 +316,7 @@ def test_limits_of_the_exact_backend(monkeypatch: pytest.MonkeyPatch) -> None:
         run(many, "statevector", shots=None)
     monkeypatch.setattr(_exact, "_ALWAYS_THERE", 0)
     monkeypatch.setattr(_exact, "available_bytes", lambda: 100)
-    with pytest.raises(CircuitRefused, match="branches .* need"):
+    with pytest.raises(CircuitRefused, match=r"branches .* need"):
         run(many, "statevector", shots=None)
     looped = QuantumCircuit(1, 1)
     looped.while_loop((looped.clbits[0], 1), QuantumCircuit(1, 1), [0], [0])
