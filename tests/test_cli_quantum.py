@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -218,3 +219,34 @@ def test_a_result_that_is_not_there_yet_is_said_to_be_so(capsys: pytest.CaptureF
     assert "cancelled" in good(["jobs", "cancel", job_id], capsys)
     time.sleep(0.1)
     assert "cancelled" in good(["jobs", "list"], capsys)
+
+
+def test_a_device_job_is_found_again_after_its_answer_was_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("qiskit_ibm_runtime", reason="needs the extra ibm")
+    spec = importlib.util.spec_from_file_location("ibm_server", Path(__file__).parent / "execution" / "ibm_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    ibm_server = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ibm_server)
+    Path("bell.qasm").write_text(BELL)
+    with ibm_server.running_server(noise=False) as server, ibm_server.this_machine_only() as refused:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("qmlphys.execution._ibm_transport.BACKOFF", 0.001)
+        server.fail("cut-after", method="POST", path="/jobs", times=1)
+        server.fail("status", method="GET", path="/jobs", times=100, value=503)  # out of reach for a while
+        code, out, err = run_cli(["submit", "bell.qasm", "--backend", "ibm_manila", "--shots", "64"], capsys)
+        listed = good(["jobs", "list"], capsys)
+        assert "sending" in listed  # accepted there, and unknown here
+        job_id = listed.split("sending")[0].split()[-1]
+        assert server.environment["QISKIT_IBM_TOKEN"] not in out + err + listed
+        server.mend()
+        server.wait_until_idle()
+        assert "sending" not in good(["jobs", "sync"], capsys)
+        assert "11" in good(["jobs", "fetch", job_id, "--timeout", "60"], capsys)
+        assert len(server.accepted()) == 1
+        assert code == 1
+        assert "may have reached ibm_manila" in err
+        assert refused == []

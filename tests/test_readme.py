@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import re
 import subprocess
 import sys
@@ -13,11 +15,14 @@ from qmlphys.exact import critical_temperature
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion))?) .*  ", README, re.MULTILINE)
+COMMANDS = re.findall(
+    r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion|qft|hhl))?) .*  ", README, re.MULTILINE
+)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_example_prints_the_critical_temperature():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = BLOCKS[0]
     assert len(code.splitlines()) <= 24
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -26,6 +31,19 @@ def test_the_example_prints_the_critical_temperature():
     error = int(found[2]) * 10.0 ** -len(found[1].partition(".")[2])
     assert error < 0.02
     assert abs(float(found[1]) - critical_temperature("square")) < 4 * error
+
+
+def test_the_circuit_is_run_and_submitted(tmp_path):
+    code = BLOCKS[1]
+    home = os.environ | {"QMLPHYS_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env=home
+    )
+    assert done.returncode == 0, done.stderr
+    at_once, fetched = (ast.literal_eval(line) for line in done.stdout.splitlines())
+    # The transform of |000> is uniform: all 8 outcomes, 1000 shots.
+    assert len(at_once) == len(fetched) == 8
+    assert sum(at_once.values()) == sum(fetched.values()) == 1000
 
 
 def test_the_make_targets_exist():
