@@ -139,21 +139,21 @@ def test_exact_values_do_not_enter_the_result(scan: Path, tmp_path: Path, capsys
 def test_demo_prints_the_table_and_where_the_report_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from qmlphys.workflows import ising_phases
+    from qmlphys.workflows import demo
 
     asked = {}
 
-    def run(config: ising_phases.IsingPhasesConfig, **options: object) -> ising_phases.IsingPhases:
-        asked.update(options, seed=config.seed)
+    def run(config: demo.DemoConfig, **options: object) -> demo.Demo:
+        asked.update(options, seeds={config.phases.seed, config.circuits.seed})
         rows = [Row("T_c", 2.27, 0.002, 2.269185, unit="J/k_B"), Row("nu", 1.01, 0.02, 1.0, unit="1")]
-        return ising_phases.IsingPhases("A title", rows, tmp_path / "report.html", 31.4, 2)
+        return demo.Demo("A title", rows, tmp_path / "report.html", 31.4, 2)
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr(ising_phases, "run", run)
+    monkeypatch.setattr(demo, "run", run)
     code, out, _ = run_cli(["demo", "--out", tmp_path, "--seed", 9, "--fresh"], capsys)
     assert code == 0
-    assert asked == {"seed": 9, "out": tmp_path, "progress": True, "bars": False, "fresh": True}
+    assert asked == {"seeds": {9}, "out": tmp_path, "progress": True, "bars": False, "fresh": True}
     for expected in (
         "A title",
         "2.270(2)",

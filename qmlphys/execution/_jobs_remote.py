@@ -9,6 +9,7 @@ goes on only by what the service's list says, or by the user's own word (`resend
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import logging
 import secrets
@@ -30,6 +31,9 @@ __all__ = ["advance", "facts", "in_hands", "resend", "send", "settle", "stop", "
 T = TypeVar("T")
 
 _log = logging.getLogger("qmlphys")
+IN_FLIGHT_SECONDS = 60.0
+"""Within this time a request may still be under way to the service's list; until then nothing is sent again."""
+
 _LOOKING_SECONDS = 0.5  # others who look whether a lock is free hold it for microseconds
 _MAX_ATTR = 60_000  # the longest text that a snapshot file keeps as an attribute
 
@@ -158,7 +162,8 @@ def resend(book: Ledger, row: int) -> Job:
     Raises
     ------
     JobError
-        If the job is in another state, or is being sent right now, or could not be sent.
+        If the job is in another state, is being sent right now, was sent less than `IN_FLIGHT_SECONDS` ago, or could
+        not be sent.
     CircuitRefused
         If the device, as it is now, cannot run it.
     """
@@ -185,6 +190,8 @@ def resend(book: Ledger, row: int) -> Job:
             job = _look_up(book, job)
             if job.state == "sent":
                 return job
+        if job.state == "sending":
+            _refuse_in_flight(book, job)
         tag = ledger.new_tag(job.id)
         with book.writing() as connection:
             connection.execute("INSERT INTO sends VALUES (?, ?, ?)", (tag, row, time.time()))
@@ -200,6 +207,19 @@ def resend(book: Ledger, row: int) -> Job:
                 **facts(checked, calibration),
             )
         return _transmit(book, book.get(row), task, checked)
+
+
+def _refuse_in_flight(book: Ledger, job: Job) -> None:
+    """Refuse to send again what was sent so lately that the service may not list it yet."""
+    last = max(event.time for event in book.history(job.row) if event.after == "sending")
+    age = (datetime.datetime.now(datetime.UTC) - last).total_seconds()
+    if 0 <= age < IN_FLIGHT_SECONDS:
+        raise JobError(
+            f"Job {job.id[:12]} was sent {age:.0f} s ago and may still be under way: wait "
+            f"{IN_FLIGHT_SECONDS - age:.0f} s, and look with `qmlphys jobs sync` whether it has arrived.",
+            job_id=job.id,
+            state=job.state,
+        )
 
 
 def advance(book: Ledger, job: Job) -> Job:

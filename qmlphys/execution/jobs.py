@@ -395,7 +395,8 @@ def submit_again(job_id: str) -> str:
     ValueError
         If there is no such job, or the device cannot run the circuit any more.
     JobError
-        If the job is being computed or done, or could not be sent.
+        If the job is being computed or done, may still be under way (within a minute of its last sending), or could
+        not be sent.
     """
     book = Ledger()
     found = book.find(job_id)

@@ -422,7 +422,10 @@ def test_workers_killed_at_random(zygote: Zygote, n_kills: int) -> None:
     found = judge(book)
     assert [job.state for job in found] == ["done"] * n_jobs
     assert sum(job.attempts for job in found) > n_jobs
-    assert list(book.folder.glob("results/*.part")) == []
+    for stray in book.folder.glob("results/*.part"):  # of a worker that was killed between the end and the tidying up
+        os.utime(stray, (0, 0))
+    zygote.run("jobs.sync()")
+    assert sorted(path.name for path in book.folder.glob("results/*")) == sorted(f"{job.row}.nc" for job in found)
     for job in found:
         # The bits are those of a worker that nobody disturbed.
         task = task_from_bytes(book.task(job.row))

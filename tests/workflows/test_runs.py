@@ -165,6 +165,6 @@ def test_the_whole_folder_becomes_a_report(tmp_path: Path) -> None:
     assert content["config"] == {"size": 8, "temperatures": [1.0, 2.0]}
     assert {"python", "qmlphys", "torch"} <= set(content["versions"])
     raw = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert set(raw[0]) == {"name", "value", "error", "exact", "unit", "source"}
+    assert set(raw[0]) == {"name", "value", "error", "exact", "unit", "source", "section"}
     assert raw[1]["value"] is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "report.html", "results.json", "settings.json"]
