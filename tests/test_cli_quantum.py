@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qiskit import qpy
+from qiskit import QuantumCircuit, qpy
 
 from qmlphys import cli, snapshots
+from qmlphys.execution import jobs
+from qmlphys.execution.ledger import Ledger
 
 BELL = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\nh q[0];\ncx q[0],q[1];\nmeasure q -> c;\n'
 
@@ -111,6 +114,42 @@ def test_a_job_outlives_the_shell_that_submitted_it(home: Path, capsys: pytest.C
     shell.stdout.close()
     out = good(["jobs", "fetch", job_id, "--timeout", "100"], capsys)
     assert "11" in out
+
+
+def test_a_lost_result_is_restored(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bell.qasm").write_text(BELL)
+    out = good(["submit", "bell.qasm", "--backend", "statevector", "--seed", "3", "--wait"], capsys)
+    job_id = out.split()[0]
+    counts = good(["jobs", "fetch", job_id], capsys)
+    book = Ledger()
+    book.result(jobs.job(job_id).row).unlink()
+    code, _, err = run_cli(["jobs", "fetch", job_id], capsys)
+    assert code == 1
+    assert f"`qmlphys jobs restore {job_id[:12]}`" in err
+    good(["jobs", "restore", job_id], capsys)
+    assert good(["jobs", "fetch", job_id, "--timeout", "60"], capsys) == counts  # the same bits again
+
+
+def test_exact_results_are_printed_and_not_written_as_snapshots(capsys: pytest.CaptureFixture[str]) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.ry(2 * math.asin(math.sqrt(0.2)), 0)
+    job_id = jobs.submit(circuit, "statevector", shots=None)
+    out = good(["jobs", "fetch", job_id, "--timeout", "60"], capsys)
+    shown = [line.split() for line in out.splitlines() if "0." in line]
+    assert [[cell for cell in line if cell[0] in "01"] for line in shown] == [["00", "0.8"], ["01", "0.2"]]
+    code, _, err = run_cli(["jobs", "fetch", job_id, "-o", "exact.nc"], capsys)
+    assert code == 2
+    assert "exact probabilities, not snapshots" in err
+    assert not Path("exact.nc").exists()
+
+
+def test_what_a_user_should_know_of_a_job_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bell.qasm").write_text(BELL)
+    good(["submit", "bell.qasm", "--backend", "statevector", "--wait"], capsys)
+    assert "note" not in good(["jobs", "list"], capsys)
+    with Ledger().writing() as connection:
+        connection.execute("UPDATE jobs SET note = 'the service accepted it twice'")
+    assert "the service accepted it twice" in good(["jobs", "list"], capsys)
 
 
 def test_cancelling_a_finished_job_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -280,13 +280,14 @@ def _job_table(listed: Sequence[Job]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("id", "state", "backend", "shots", "qubits", "2q gates", "created"):
         table.add_column(column, no_wrap=True)
-    noted = any(job.error for job in listed)
+    notes = [". ".join(text.rstrip(".") for text in (job.error, job.note) if text) for job in listed]
+    noted = any(notes)
     if noted:
         table.add_column("note", overflow="fold")
-    for job in listed:
+    for job, note in zip(listed, notes, strict=True):
         cells = [job.id[:12], job.state, job.backend, job.shots, job.n_qubits, job.n_two_qubit_gates]
         moment = job.created.astimezone().strftime("%m-%d %H:%M")
-        texts = ["" if cell is None else str(cell) for cell in (*cells, moment, *[job.error] * noted)]
+        texts = ["" if cell is None else str(cell) for cell in (*cells, moment, *[note] * noted)]
         table.add_row(*map(escape, texts))
     Console().print(table)
 
@@ -335,6 +336,14 @@ def _fetched(job_id: str, *, timeout: float | None, out: Path | None, figure: Pa
     from qmlphys.execution import jobs as ledger
 
     ds = ledger.fetch(job_id, timeout=timeout)
+    if "probability" in ds:
+        _print_probabilities(ds)
+        if out is not None or figure is not None:
+            raise ValueError(
+                f"Job {job_id[:12]} holds exact probabilities, not snapshots: leave --out and --figure away "
+                "(`qmlphys.execution.jobs.fetch` gives all of them in Python)."
+            )
+        return
     _print_counts(ds)
     if out is not None:
         snapshots.save(ds, out)
@@ -370,12 +379,43 @@ def _print_counts(ds: xr.Dataset, *, n_most: int = 16) -> None:
     Console().print(table)
 
 
+def _print_probabilities(ds: xr.Dataset, *, n_most: int = 16) -> None:
+    """Print the most probable outcomes of an exact result."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    row = ds["probability"].values[0]
+    n_bits = max(1, int(row.size - 1).bit_length())
+    several = ds.sizes["parameter"] > 1
+    table = Table(title=f"first of {ds.sizes['parameter']} scan points" if several else None, title_justify="left")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("probability (exact)", no_wrap=True)
+    order = np.argsort(-row, kind="stable")[:n_most]
+    shown = [int(outcome) for outcome in order if row[outcome] > 0.0]
+    for outcome in shown:
+        table.add_row(f"{outcome:0{n_bits}b}", f"{row[outcome]:.6g}")
+    rest = np.count_nonzero(row) - len(shown)
+    if rest:
+        table.add_row(f"{rest} others", f"{1.0 - row[shown].sum():.3g}")
+    Console().print(table)
+
+
 @jobs.command("cancel")
 def jobs_cancel(job_id: JobId) -> None:
     """Cancel a job that is not done."""
     from qmlphys.execution import jobs as ledger
 
     job = ledger.cancel(job_id)
+    typer.echo(f"{job.id}  {job.state}")
+
+
+@jobs.command("restore")
+def jobs_restore(job_id: JobId) -> None:
+    """Get a lost or damaged result back: computed again with the same bits, or fetched from the service again."""
+    from qmlphys.execution import jobs as ledger
+
+    job = ledger.restore(job_id)
     typer.echo(f"{job.id}  {job.state}")
 
 

@@ -62,7 +62,7 @@ def translate(task: Task) -> tuple[Checked, str]:
     """
     from qmlphys.execution import _check, _ibm
 
-    what = "The device's description is not to be had"
+    what = "What the device can do is not known"
     target, calibration = _asked(what, task.id, "prepared", lambda: _ibm.target(task.backend))
     return _check.check(task, target=target), calibration
 

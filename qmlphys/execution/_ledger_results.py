@@ -78,7 +78,7 @@ def load(book: Ledger, job: Job) -> xr.Dataset:
     """
     path = book.result(job.row)
     again = "computes it again, with the same bits" if job.kind == "local" else "fetches it from the service again"
-    cure = f"`qmlphys.execution.jobs.restore('{job.id[:12]}')` {again}."
+    cure = f"`qmlphys jobs restore {job.id[:12]}` {again}."
     message = f"The result '{path}' of job {job.id[:12]} is damaged (it is not what the ledger says): {cure}"
     try:
         if _digest(path) == job.digest:

@@ -69,7 +69,7 @@ def check_registers(circuits: tuple[QuantumCircuit, ...], shots: int | None, tar
         if shots is not None and not has_measurement(circuit):
             raise ValueError(
                 f"Argument `circuits` must measure something to be sampled on {target.name}, but circuit {index} has "
-                "no measurement: call its `measure_all()` first."
+                "no measurement: call its `measure_all()` first (`--measure-all` on the command line)."
             )
 
 

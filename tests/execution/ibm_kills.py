@@ -88,8 +88,9 @@ class Ledger:
     @staticmethod
     def recover(index: int) -> str:
         """Do what a user does in a new shell; returns what was found there."""
-        from qmlphys.execution import jobs
+        from qmlphys.execution import _jobs_remote, jobs
 
+        _jobs_remote.IN_FLIGHT_SECONDS = 0.0  # the killed process is gone and the server idle: nothing is under way
         wanted = task_of(index).id
         before = {job.id: job.state for job in jobs.jobs()}.get(wanted, "absent")
         jobs.sync()

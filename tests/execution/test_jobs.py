@@ -264,7 +264,7 @@ def test_a_lost_result_is_computed_again(book: Ledger, bell: QuantumCircuit, dam
         path.write_bytes(content)
     else:
         path.write_bytes(book.result(2).read_bytes())
-    with pytest.raises(JobError, match=rf"(missing|damaged).*restore\('{names[0][:12]}'\)` computes it again"):
+    with pytest.raises(JobError, match=rf"(missing|damaged).*qmlphys jobs restore {names[0][:12]}` computes it again"):
         jobs.fetch(names[0])
     assert jobs.restore(names[0]).state == "done"
     assert jobs.fetch(names[0]).identical(first)
@@ -358,7 +358,9 @@ def test_a_lost_answer_is_found_at_once(service: Service, bell: QuantumCircuit) 
 
 
 @pytest.mark.parametrize("fault", [_ibm.MaybeSent("connection cut"), RuntimeError("a surprise"), KeyboardInterrupt()])
-def test_a_job_that_may_have_been_sent(service: Service, bell: QuantumCircuit, fault: BaseException) -> None:
+def test_a_job_that_may_have_been_sent(
+    service: Service, bell: QuantumCircuit, fault: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.before = fault
     expected = KeyboardInterrupt if isinstance(fault, KeyboardInterrupt) else JobError
     with pytest.raises(expected):
@@ -374,6 +376,11 @@ def test_a_job_that_may_have_been_sent(service: Service, bell: QuantumCircuit, f
     with pytest.raises(JobError, match="cannot be cancelled"):
         jobs.cancel(name)
     old = jobs.job(name).tag
+    with pytest.raises(JobError, match=r"was sent \d s ago and may still be under way: wait \d+ s"):
+        jobs.submit_again(name)
+    assert service.accepted == []
+    assert jobs.job(name).tag == old
+    monkeypatch.setattr(_jobs_remote, "IN_FLIGHT_SECONDS", 0.0)  # as if the minute had passed
     assert jobs.submit_again(name[:6]) == name
     job = jobs.job(name)
     assert (job.state, job.remote_id) == ("sent", "remote0")
@@ -383,7 +390,10 @@ def test_a_job_that_may_have_been_sent(service: Service, bell: QuantumCircuit, f
         jobs.submit_again(name)
 
 
-def test_a_job_that_turns_up_late_is_not_sent_again(service: Service, book: Ledger, bell: QuantumCircuit) -> None:
+def test_a_job_that_turns_up_late_is_not_sent_again(
+    service: Service, book: Ledger, bell: QuantumCircuit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_jobs_remote, "IN_FLIGHT_SECONDS", 0.0)
     service.before = _ibm.MaybeSent("connection cut")
     with pytest.raises(JobError):
         remote(bell)

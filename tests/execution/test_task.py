@@ -130,9 +130,9 @@ def test_circuits_must_fit_together(bell: QuantumCircuit, swept: QuantumCircuit)
 
 def test_nothing_is_measured_silently() -> None:
     plain = QuantumCircuit(2)
-    with pytest.raises(ValueError, match=r"call its `measure_all\(\)` first"):
+    with pytest.raises(ValueError, match=r"call its `measure_all\(\)` first.*--measure-all"):
         make_task(plain, "aer", shots=1)
-    with pytest.raises(ValueError, match=r"call its `measure_all\(\)` first"):
+    with pytest.raises(ValueError, match=r"call its `measure_all\(\)` first.*--measure-all"):
         make_task(QuantumCircuit(2, 2), "statevector", shots=1)
     assert make_task(plain, "statevector", shots=None).shots is None
 
