@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qmlphys.hamiltonians import FlipTerms, SpinHalf
+from qmlphys.nqs.ansatz import SymmetryGroup
 from qmlphys.stats import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -138,6 +139,24 @@ def check_hamiltonian(hamiltonian: SpinHalf, state: State) -> None:
             f"Argument `hamiltonian` must conserve the product of the spins, which the samples keep at {parity:+d}, "
             f"but {hamiltonian.label} does not: that sector is unphysical."
         )
+    if state.symmetry is not None:
+        _check_symmetric(hamiltonian, state.symmetry)
+
+
+def _check_symmetric(hamiltonian: SpinHalf, symmetry: SymmetryGroup) -> None:
+    """Refuse a Hamiltonian that does not commute with the group by which the sum is shortened."""
+    terms = dict(hamiltonian.to_pauli())
+    # Flipping all spins turns Y and Z around.
+    signs = {string: (-1) ** (string.count("Y") + string.count("Z")) for string in terms}
+    tolerance = 1e-10 * max(map(abs, terms.values()), default=0.0)
+    for permutation, flip in zip(symmetry.permutations.tolist(), symmetry.spin_flips, strict=True):
+        for string, coefficient in terms.items():
+            image = "".join([string[site] for site in permutation])
+            if abs(terms.get(image, 0.0) - coefficient * (signs[string] if flip else 1)) > tolerance:
+                raise ValueError(
+                    f"Argument `hamiltonian` must have the symmetry of the state's sum, but {hamiltonian.label} has "
+                    f"{coefficient:g} {string} and another {image}."
+                )
 
 
 def _check_hermitian(terms: FlipTerms, label: str) -> None:

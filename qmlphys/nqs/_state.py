@@ -23,7 +23,7 @@ from qmlphys.nqs._expectation import (
     whole_number,
 )
 from qmlphys.nqs._metropolis import evaluate
-from qmlphys.nqs.ansatz._base import Ansatz
+from qmlphys.nqs.ansatz import Ansatz, SymmetryGroup
 from qmlphys.nqs.local_energy import local_energies, warm_up
 from qmlphys.nqs.natural_gradient import energy_gradient
 from qmlphys.nqs.samplers import Metropolis, Sampler, Samples, configurations
@@ -83,6 +83,12 @@ class State(ABC):
             if sampler.moves == "pair" and parity is None:
                 parity = 1
         return magnetization, parity
+
+    @property
+    def symmetry(self) -> SymmetryGroup | None:
+        """The symmetry by which a full sum is shortened; None elsewhere."""
+        found: SymmetryGroup | None = getattr(self.sampler, "symmetry", None)
+        return found
 
     @property
     def parameters(self) -> NDArray[Any]:

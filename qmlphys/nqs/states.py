@@ -21,7 +21,7 @@ from qmlphys.nqs._expectation import (
     whole_number,
 )
 from qmlphys.nqs._state import State, restored_rng
-from qmlphys.nqs.ansatz._base import Ansatz
+from qmlphys.nqs.ansatz import Ansatz, SymmetryGroup
 from qmlphys.nqs.samplers import Exact, FullSum, Sampler, SamplerState, Samples
 from qmlphys.stats import Estimate
 
@@ -227,6 +227,9 @@ class FullSumState(State):
         Sum of the spins of the configurations that count; by default all do.
     parity : {-1, +1}, optional, keyword
         Product of the spins of the configurations that count.
+    symmetry : SymmetryGroup, optional, keyword
+        A symmetry of the ansatz and the Hamiltonian. One configuration then stands for all that the group makes of it:
+        the same sums at a fraction of the work.
     rng : None, int or numpy.random.Generator, keyword
         For `snapshots`, the only random thing here.
     device : str or torch.device, optional, keyword
@@ -237,7 +240,7 @@ class FullSumState(State):
     Raises
     ------
     ValueError
-        If there are too many sites or no configuration has the magnetisation.
+        If there are too many sites, no configuration has the magnetisation, or the ansatz does not have the symmetry.
 
     Examples
     --------
@@ -255,11 +258,12 @@ class FullSumState(State):
         *,
         magnetization: int | None = None,
         parity: int | None = None,
+        symmetry: SymmetryGroup | None = None,
         rng: int | np.random.Generator | None = None,
         device: str | torch.device | None = None,
         chunk: int | None = None,
     ) -> None:
-        sampler = FullSum(magnetization=magnetization, parity=parity)
+        sampler = FullSum(magnetization=magnetization, parity=parity, symmetry=symmetry)
         super().__init__(ansatz, sampler, rng=rng, device=device, chunk=chunk)
         self._all = self.sampler.start(self.ansatz, self.rng)
 
@@ -323,7 +327,10 @@ class FullSumState(State):
             Sharing `ansatz`.
         """
         magnetization, parity = self.sector
-        return FullSumState(self.ansatz, magnetization=magnetization, parity=parity, rng=rng, chunk=self.chunk)
+        symmetry = self.symmetry
+        return FullSumState(
+            self.ansatz, magnetization=magnetization, parity=parity, symmetry=symmetry, rng=rng, chunk=self.chunk
+        )
 
     def restart(self) -> None:
         """Do nothing: there are no chains."""

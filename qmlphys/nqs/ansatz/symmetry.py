@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -72,6 +73,12 @@ class SymmetryGroup:
         for name, array in (("permutations", rows), ("spin_flips", flips), ("characters", kept)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        # Checkpoints tell calculations apart by this text.
+        arrays = (self.permutations, self.spin_flips, self.characters.astype(np.complex128))
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+        return f"<SymmetryGroup of {len(self)} elements on {self.n_sites} sites, {digest[:12]}>"
 
     def __len__(self) -> int:
         return len(self.permutations)
