@@ -76,7 +76,7 @@ def test_energy_gradient_and_steps_are_those_of_the_whole_sum(
 
 
 def test_a_ground_state_by_its_orbits() -> None:
-    # 4x4 J1-J2 at j2 = 0: Heisenberg, by sparse diagonalisation in tests/exact; here from 12 870 configurations' orbits.
+    # The 12 870 configurations without magnetisation lie on some hundred orbits.
     lattice = square(4)
     group = SymmetryGroup.translations(lattice) * SymmetryGroup.spin_flip(16)
     ansatz = Marshall(
