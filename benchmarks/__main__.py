@@ -17,6 +17,7 @@ def main() -> None:
         ["phase_learning.py", "--json", str(RESULTS / "phase_learning.json")],
         ["confusion.py"],
         ["circuits.py"],
+        ["nqs.py", "--accuracy"],
     ):
         print(f"== {arguments[0]}", flush=True)
         code = subprocess.run([sys.executable, str(HERE / arguments[0]), *arguments[1:]], check=False).returncode

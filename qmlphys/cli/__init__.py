@@ -16,6 +16,7 @@ from typing import Annotated, cast
 import typer
 
 from qmlphys.cli import _quantum
+from qmlphys.cli._nqs import nqs
 from qmlphys.cli._phases import ising, phases, temperatures_of
 from qmlphys.cli._show import Seed, print_rows, watched
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(ising, name="ising")
 app.add_typer(phases, name="phases")
+app.add_typer(nqs, name="nqs")
 _quantum.register(app)
 
 

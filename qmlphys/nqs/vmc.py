@@ -103,6 +103,7 @@ class VMC:
         self._previous: Tensor | None = None  # the last direction, which SPRING carries on
         self._good: Tensor | None = None  # parameters of the last step whose energy was finite
         self._whole = True  # False in the middle of a step
+        state.prepare()  # compiled and warmed up here, the first step is like the others
 
     @property
     def n_steps(self) -> int:
@@ -220,7 +221,7 @@ class VMC:
         written = time.monotonic()
         with Interrupt() as interrupt, Bar(last, enabled=progress) as bar:
             try:
-                self.state.prepare()  # the first step is then like the others
+                self.state.prepare()  # if the state was restarted since
                 while self.n_steps < last and not interrupt.wished:
                     self._step()
                     columns = self._history.columns

@@ -8,6 +8,7 @@ Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.pha
 from __future__ import annotations
 
 from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys.plotting._nqs import convergence, phase_diagram, v_scores
 from qmlphys.plotting._numbers import accuracies, estimates
 from qmlphys.plotting._quantum import circuit_drawing, components, histogram, spectrum
 from qmlphys.plotting._snapshots import plane, snapshot_grid
@@ -18,6 +19,7 @@ __all__ = [
     "accuracies",
     "circuit_drawing",
     "components",
+    "convergence",
     "curve",
     "curves",
     "data_collapse",
@@ -26,8 +28,10 @@ __all__ = [
     "histogram",
     "indicator",
     "network_output",
+    "phase_diagram",
     "plane",
     "save",
     "snapshot_grid",
     "spectrum",
+    "v_scores",
 ]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysis", "Scan", "clustering", "confusion", "known_critical_point", "scan_of", "supervised"]
 
+_TRANSVERSE = re.compile(r"TransverseIsing\(coupling=(?P<coupling>[-+.\de]{1,40})(?:, field=[-+.\de]{1,40})?\)")
+# Pfeuty, Ann. Phys. 57, 79 (1970); arXiv:2005.10066.
+_TRANSVERSE_FIELDS = {"chain": 1.0, "square": 3.04433}
 _MODEL = re.compile(r"Ising\(coupling=(?P<coupling>[-+.\de]{1,40}), field=(?P<field>[-+.\de]{1,40})\)")
 
 
@@ -125,7 +128,7 @@ def scan_of(ds: xr.Dataset) -> Scan:
 
 
 def known_critical_point(ds: xr.Dataset) -> float | None:
-    """Return the critical temperature of the infinite lattice where it is known, for comparison only.
+    """Return the critical temperature or field of the infinite lattice where it is known, for comparison only.
 
     Parameters
     ----------
@@ -135,7 +138,8 @@ def known_critical_point(ds: xr.Dataset) -> float | None:
     Returns
     -------
     float or None
-        For Ising models with J > 0 and no field, scanned in temperature; None otherwise.
+        For Ising models with J > 0 and no field, scanned in temperature, and those in a transverse field, scanned in
+        this field; None otherwise.
 
     Examples
     --------
@@ -144,6 +148,15 @@ def known_critical_point(ds: xr.Dataset) -> float | None:
     >>> round(known_critical_point(ds), 4)
     4.5384
     """
+    transverse = _TRANSVERSE.fullmatch(ds.attrs["model"])
+    if transverse is not None and ds["parameter"].attrs["name"] == "field":
+        try:
+            value = (
+                abs(float(transverse["coupling"])) * _TRANSVERSE_FIELDS[lattices.from_label(ds.attrs["lattice"]).name]
+            )
+        except (KeyError, ValueError):
+            return None
+        return value if value > 0 else None
     model = _MODEL.fullmatch(ds.attrs["model"])
     if model is None or ds["parameter"].attrs["name"] != "temperature":
         return None

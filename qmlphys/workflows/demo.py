@@ -1,4 +1,4 @@
-"""The whole demonstration in one report: phases from snapshots, then circuits on simulators and a fake device."""
+"""The whole demonstration in one report: phases from snapshots, neural ground states, circuits on a fake device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from os import PathLike
 from pathlib import Path
 
 from qmlphys.report import Row
-from qmlphys.workflows import ising_phases, quantum_circuits
+from qmlphys.workflows import ground_state, ising_phases, quantum_circuits
+from qmlphys.workflows.ground_state import PhasesConfig
 from qmlphys.workflows.ising_phases import IsingPhasesConfig
 from qmlphys.workflows.quantum_circuits import QuantumCircuitsConfig
 from qmlphys.workflows.runs import RunFolder, Steps
@@ -31,8 +32,10 @@ class DemoConfig:
     ----------
     phases : IsingPhasesConfig
         Settings of the first part.
-    circuits : QuantumCircuitsConfig
+    ground_states : PhasesConfig
         Settings of the second part.
+    circuits : QuantumCircuitsConfig
+        Settings of the third part.
 
     Examples
     --------
@@ -41,6 +44,7 @@ class DemoConfig:
     """
 
     phases: IsingPhasesConfig = field(default_factory=IsingPhasesConfig)
+    ground_states: PhasesConfig = field(default_factory=ground_state.demo_config)
     circuits: QuantumCircuitsConfig = field(default_factory=QuantumCircuitsConfig)
 
     @classmethod
@@ -57,7 +61,7 @@ class DemoConfig:
         DemoConfig
             For `run`.
         """
-        return cls(IsingPhasesConfig(seed=seed), QuantumCircuitsConfig(seed=seed))
+        return cls(IsingPhasesConfig(seed=seed), ground_state.demo_config(seed=seed), QuantumCircuitsConfig(seed=seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +127,10 @@ def run(
     started = time.perf_counter()
     config = config or DemoConfig()
     folder = RunFolder(out, workflow="demo", fresh=fresh)
-    steps = Steps(ising_phases.N_STEPS + quantum_circuits.N_STEPS, shown=progress)
+    steps = Steps(ising_phases.N_STEPS + ground_state.N_STEPS + quantum_circuits.N_STEPS, shown=progress)
     panels = [
         ising_phases.panel(config.phases, folder, steps=steps, bars=bars),
+        ground_state.panel(config.ground_states, folder, steps=steps),
         quantum_circuits.panel(config.circuits, folder, steps=steps),
     ]
     report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)

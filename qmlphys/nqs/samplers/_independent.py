@@ -24,7 +24,7 @@ MAX_CONFIGURATIONS = 2**20
 _SYMMETRIC = 1e-5
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _rows(n_sites: int, magnetization: int | None, parity: int | None) -> NDArray[np.int8]:
     """Make what `configurations` returns; states ask for it at every step."""
     numbers = np.arange(1 << n_sites, dtype=np.int64)
@@ -100,7 +100,7 @@ def _distribution(
     return spins, weights / weights.sum(), log_psi
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _orbits(
     n_sites: int, magnetization: int | None, parity: int | None, symmetry: SymmetryGroup
 ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

@@ -1,0 +1,184 @@
+"""Commands of neural quantum states: one ground state, a scan of them, the phase transition in it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qmlphys.cli._phases import temperatures_of
+from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, write_rows
+
+__all__ = ["nqs"]
+
+nqs = typer.Typer(help="Ground states by neural networks, and the phases in them.", no_args_is_help=True)
+
+
+class Model(StrEnum):
+    """Hamiltonians on the command line."""
+
+    tfim = "tfim"
+    heisenberg = "heisenberg"
+    j1j2 = "j1j2"
+
+
+class Geometry(StrEnum):
+    """Lattices on the command line."""
+
+    chain = "chain"
+    square = "square"
+    triangular = "triangular"
+    honeycomb = "honeycomb"
+    cubic = "cubic"
+
+
+class Bipartite(StrEnum):
+    """Lattices whose critical field is sought."""
+
+    chain = "chain"
+    square = "square"
+
+
+Hamiltonian = Annotated[Model, typer.Option(help="Transverse-field Ising, Heisenberg antiferromagnet, or J1-J2 model.")]
+LatticeOption = Annotated[Geometry, typer.Option(help="The lattice, periodic.")]
+Size = Annotated[int, typer.Option(help="Linear size L; a square lattice then has L x L sites.")]
+Alpha = Annotated[int, typer.Option(min=1, help="Hidden units a site.")]
+Samples = Annotated[int, typer.Option(min=1, help="Configurations a step, a multiple of the chains.")]
+Chains = Annotated[int, typer.Option(min=1, help="Independent Markov chains.")]
+StepSize = Annotated[float, typer.Option(help="Learning rate of the natural gradient.")]
+
+
+@nqs.command("ground-state")
+def ground_state(
+    hamiltonian: Hamiltonian = Model.tfim,
+    lattice: LatticeOption = Geometry.chain,
+    size: Size = 32,
+    field: Annotated[float, typer.Option(help="Transverse field h of tfim, or J2 of j1j2, in units of J.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=1, help="Most steps of the optimisation.")] = 400,
+    target: Annotated[float, typer.Option(min=0.0, help="V-score at which to stop; 0 takes all steps.")] = 0.0,
+    alpha: Alpha = 8,
+    samples: Samples = 1024,
+    chains: Chains = 1024,
+    step_size: StepSize = 0.1,
+    open_boundary: Annotated[bool, typer.Option("--open", help="Open instead of periodic boundaries.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder for the report; a run that was stopped goes on from there."),
+    ] = None,
+    seed: Seed = 1,
+    table: Table = None,
+) -> None:
+    """Find one ground state and measure its energy on fresh samples."""
+    writable(table)
+    from qmlphys.workflows import ground_state as workflow
+
+    recipe = workflow.Recipe(alpha=alpha, n_samples=samples, n_chains=chains, step_size=step_size, target=target)
+    config = workflow.GroundStateConfig(
+        hamiltonian=hamiltonian.value,
+        lattice=lattice.value,
+        size=size,
+        periodic=not open_boundary,
+        field=field,
+        n_steps=steps,
+        recipe=recipe,
+        seed=seed,
+    )
+    found = workflow.run(config, out=out, progress=watched())
+    print_rows(found.rows, title=f"{config.model.label} on {config.geometry.label}", deviations=True)
+    if found.report is not None:
+        typer.echo(f"Report: {found.report}")
+    if table is not None:
+        write_rows(found.rows, table)
+
+
+@nqs.command("scan")
+def scan(
+    out: Annotated[Path, typer.Option(metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
+    hamiltonian: Hamiltonian = Model.tfim,
+    lattice: LatticeOption = Geometry.chain,
+    size: Size = 32,
+    fields: Annotated[
+        str, typer.Option(metavar="LIST", help="Fields: 0.5,1.0,1.5 or start:stop:count, both ends included.")
+    ] = "0.4:2.4:21",
+    basis: Annotated[str, typer.Option(help="Pauli basis of the snapshots: one letter, or one a site.")] = "Z",
+    draws: Annotated[int, typer.Option(min=1, help="Snapshots from each chain.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Optimisation steps of each state but the first.")] = 60,
+    alpha: Alpha = 8,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Configurations a step, a multiple of the chains; lattices of at most 16 sites are summed instead.",
+        ),
+    ] = 1024,
+    chains: Chains = 1024,
+    step_size: StepSize = 0.1,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep each state here, so that a scan that was stopped goes on."),
+    ] = None,
+    seed: Seed = 1,
+) -> None:
+    """Train ground states along a field and save their snapshots; `qmlphys phases` reads them."""
+    values = tuple(temperatures_of(fields))
+    writable(out)
+    from qmlphys import snapshots
+    from qmlphys.workflows import ground_state as workflow
+    from qmlphys.workflows.runs import RunFolder
+
+    config = workflow.ScanConfig(
+        hamiltonian=hamiltonian.value,
+        lattice=lattice.value,
+        size=size,
+        fields=values,
+        basis=basis,
+        recipe=workflow.Recipe(alpha=alpha, n_samples=samples, n_chains=chains, step_size=step_size),
+        n_steps=steps,
+        n_draws=draws,
+        seed=seed,
+    )
+    ds = workflow.scan(
+        config,
+        folder=None if folder is None else RunFolder(folder, workflow="ground-state-scan"),
+        tell=_tell if watched() else None,
+    )
+    snapshots.save(ds, out)
+    n = ds["spins"].size // ds.sizes["site"]
+    typer.echo(f"{n} snapshots of {ds.attrs['lattice']} at {ds.sizes['parameter']} fields: {out}")
+
+
+@nqs.command("phases")
+def phases(
+    lattice: Annotated[Bipartite, typer.Option(help="The lattice, periodic.")] = Bipartite.chain,
+    sizes: Annotated[str, typer.Option(metavar="LIST", help="Growing linear sizes, such as 16,32,64.")] = "16,32,64",
+    training_size: Annotated[
+        int | None, typer.Option(help="Size that the networks are trained on; by default the second of the sizes.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/ground-state-phases"),
+    seed: Seed = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
+    ] = False,
+) -> None:
+    """Find the critical field of the transverse-field Ising model from neural ground states (minutes).
+
+    A run that was stopped goes on where it was.
+    """
+    try:
+        numbers = tuple(int(part) for part in sizes.split(","))
+    except ValueError:
+        raise ValueError(f"Sizes must be a list such as 16,32,64, but they are {sizes[:80]!r}.") from None
+    from qmlphys.workflows import ground_state as workflow
+
+    chosen = numbers[min(1, len(numbers) - 1)] if training_size is None else training_size
+    config = workflow.PhasesConfig(lattice=lattice.value, sizes=numbers, training_size=chosen, seed=seed)
+    found = workflow.phases(config, out=out, progress=True, tell=_tell if watched() else None, fresh=fresh)
+    print_rows(found.rows, title=found.title, deviations=True)
+    resumed = f", {found.n_resumed} steps taken up from before" if found.n_resumed else ""
+    typer.echo(f"Report: {found.report}  ({found.seconds:.0f} s{resumed})")
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"  {text}", err=True)

@@ -1,0 +1,243 @@
+"""Ground states along a control parameter, each trained from those before it, as one snapshot Dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from qmlphys import lattices, snapshots
+from qmlphys.workflows._ground_state_models import Recipe, ansatz_of, driver_of, model_of, sampler_of, state_of
+from qmlphys.workflows.runs import RunFolder
+
+if TYPE_CHECKING:
+    from qmlphys import nqs
+
+__all__ = ["ScanConfig", "energies_of", "scan", "scan_states"]
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """Settings of a scan; equal settings give the same numbers on one machine and number of threads.
+
+    Parameters
+    ----------
+    hamiltonian : str
+        "tfim", "heisenberg" or "j1j2".
+    lattice : str
+        "chain", "square", ...; periodic.
+    size : int
+        Linear size.
+    fields : tuple of float
+        Values of the control parameter, at least one; trained from the highest down.
+    basis : str
+        Pauli basis of the snapshots: one letter, or one a site.
+    recipe : Recipe
+        How states are trained.
+    n_first_steps, n_steps : int
+        Steps of the first state of a scan, and of each later one.
+    n_draws : int
+        Draws from each chain.
+    n_skip : int
+        Sweeps between draws.
+    seed : int
+        Where all randomness starts.
+
+    Examples
+    --------
+    >>> ScanConfig(size=8, fields=(0.5, 2.0, 1.0)).fields
+    (2.0, 1.0, 0.5)
+    """
+
+    hamiltonian: str = "tfim"
+    lattice: str = "chain"
+    size: int = 32
+    fields: tuple[float, ...] = tuple(float(h) for h in np.linspace(0.4, 2.4, 21).round(6))
+    basis: str = "Z"
+    recipe: Recipe = field(default_factory=Recipe)
+    n_first_steps: int = 100
+    n_steps: int = 60
+    n_draws: int = 20
+    n_skip: int = 5
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        values = tuple(sorted({float(h) for h in self.fields}, reverse=True))
+        if not values or not np.isfinite(values).all():
+            raise ValueError(f"Argument `fields` must hold at least one finite number, but it is {self.fields}.")
+        object.__setattr__(self, "fields", values)
+        for name in ("n_first_steps", "n_steps", "n_draws", "n_skip"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Argument `{name}` must be at least 1, but it is {getattr(self, name)}.")
+        self.model(values[0])  # names of model, lattice and basis
+
+    @property
+    def geometry(self) -> lattices.Lattice:
+        """The lattice."""
+        return lattices.from_label(f"{self.lattice}({self.size})")
+
+    def model(self, value: float) -> Any:
+        """Return the Hamiltonian at a value of the control parameter, in the basis of the snapshots."""
+        return model_of(self.hamiltonian, self.geometry, value, basis=self.basis)
+
+
+def _plain(parameters: NDArray[Any]) -> list[float]:
+    """Return parameters as real numbers."""
+    return np.ascontiguousarray(parameters).view(np.float64).tolist()
+
+
+def _assign(state: nqs.State, numbers: NDArray[np.float64]) -> None:
+    """Set parameters from real numbers."""
+    state.parameters = np.ascontiguousarray(numbers).view(state.parameters.dtype)
+
+
+def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed: int, n_steps: int) -> xr.Dataset:
+    """Train one state from those before it and draw its snapshots."""
+    from qmlphys import nqs
+
+    model, recipe = config.model(value), config.recipe
+    uniform = len(set(config.basis)) == 1
+    ansatz = ansatz_of(model, recipe, uniform=uniform, rng=seed)
+    state = state_of(model, ansatz, recipe, uniform=uniform, rng=seed)
+    if before:
+        _assign(state, np.array(json.loads(before[-1].attrs["parameters"])))
+        if isinstance(state, nqs.MonteCarloState):
+            # Chains go on from the last snapshots: in an ordered phase, new ones would need N^2 sweeps to lose their
+            # walls.
+            state.chains = before[-1]["spins"].values[0, :, -1]
+    driver_of(model, state, recipe, n_steps=n_steps).run(n_steps, target=recipe.target or None)
+    drawn: nqs.State = state
+    if isinstance(state, nqs.MonteCarloState):
+        sampler = sampler_of(model, n_chains=recipe.n_chains, n_sweeps=config.n_skip)
+        sampled = nqs.MonteCarloState(ansatz, sampler, n_samples=recipe.n_chains, rng=seed + 1)
+        sampled.chains = np.asarray(state.chains)
+        drawn = sampled
+    ds = drawn.snapshots(
+        config.n_draws,
+        parameter=value,
+        hamiltonian=model,
+        n_chains=recipe.n_chains,
+        name=_name(config),
+        basis=config.basis,
+    )
+    e = ds["energy"].values[0] * config.geometry.n_sites
+    ds.attrs |= {
+        "model": _label(config),
+        "parameters": json.dumps(_plain(state.parameters)),
+        "v_score": float(config.geometry.n_sites * e.var() / (e.mean() - model.reference_energy) ** 2),
+    }
+    return ds
+
+
+def _name(config: ScanConfig) -> str:
+    return "field" if config.hamiltonian == "tfim" else "coupling"
+
+
+def _label(config: ScanConfig) -> str:
+    """The model as text, without the parameter that is scanned."""
+    return {"tfim": "TransverseIsing(coupling=1.0)", "heisenberg": "Heisenberg()", "j1j2": "J1J2(j1=1.0)"}[
+        config.hamiltonian
+    ]
+
+
+def scan_states(
+    config: ScanConfig,
+    *,
+    folder: RunFolder | None = None,
+    name: str = "state",
+    before: Sequence[xr.Dataset] = (),
+    tell: Callable[[str], None] | None = None,
+) -> list[xr.Dataset]:
+    """Train the states of a scan one after the other.
+
+    Parameters
+    ----------
+    config : ScanConfig
+        Settings.
+    folder : RunFolder, optional
+        Where each state is kept as soon as it is trained.
+    name : str
+        Of the files in it.
+    before : sequence of xarray.Dataset
+        States of an earlier scan that the first one starts from.
+    tell : callable, optional
+        Told of each state as it begins.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        Snapshots at one value each, from the highest value down; the attributes "parameters" (JSON) and "v_score" hold
+        the state and how good it is.
+    """
+    found = list(before)
+    start = [float(ds["parameter"].values[0]) for ds in before]
+    for k, value in enumerate(config.fields):
+        if tell is not None:
+            tell(f"{_name(config)} {value:g} on {config.geometry.label}")
+        seed = int(np.random.SeedSequence(config.seed, spawn_key=(config.size, k, len(before))).generate_state(1)[0])
+        settings = [replace(config, fields=config.fields[: k + 1]), start]
+
+        n_steps = config.n_steps if k else config.n_first_steps
+
+        def compute(value: float = value, seed: int = seed, n_steps: int = n_steps) -> xr.Dataset:
+            return _train(config, value, found, seed, n_steps)
+
+        found.append(compute() if folder is None else folder.snapshots(f"{name}-{k:02d}", settings, compute))
+    return found[len(before) :]
+
+
+def scan(
+    config: ScanConfig, *, folder: RunFolder | None = None, tell: Callable[[str], None] | None = None
+) -> xr.Dataset:
+    """Train ground states along a control parameter and return their snapshots.
+
+    Each state starts from the ones before it; the scan runs from the highest value, where the state of a magnet in a
+    field is simple, to the lowest.
+
+    Parameters
+    ----------
+    config : ScanConfig
+        Settings.
+    folder : RunFolder, optional
+        Where each state is kept as soon as it is trained, so that a scan that was stopped goes on.
+    tell : callable, optional
+        Told of each state as it begins.
+
+    Returns
+    -------
+    xarray.Dataset
+        A snapshot Dataset, values of the parameter rising, with local energies a site; the attribute "v_scores" holds
+        how good each state is, as JSON.
+
+    Examples
+    --------
+    >>> config = ScanConfig(size=6, fields=(1.5, 2.0), recipe=Recipe(alpha=1, n_samples=64, n_chains=16),
+    ...                     n_first_steps=20, n_steps=5, n_draws=3)
+    >>> ds = scan(config)
+    >>> ds.spins.shape, ds.attrs["source"], ds.parameter.values.tolist()
+    ((2, 16, 3, 6), 'nqs', [1.5, 2.0])
+    """
+    return joined(scan_states(config, folder=folder, tell=tell))
+
+
+def joined(states: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join states into one snapshot Dataset with rising values."""
+    rising = sorted(states, key=lambda ds: float(ds["parameter"].values[0]))
+    ds = snapshots.concatenate([state.drop_attrs(deep=False).assign_attrs(_schema(state)) for state in rising])
+    ds.attrs["v_scores"] = json.dumps([state.attrs["v_score"] for state in rising])
+    return ds
+
+
+def _schema(state: xr.Dataset) -> dict[str, Any]:
+    return {key: value for key, value in state.attrs.items() if key not in ("parameters", "v_score")}
+
+
+def energies_of(ds: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the energy a site at each value of a scan, and its error from the scatter of the chains."""
+    means = ds["energy"].mean("draw").values
+    return means.mean(axis=1), means.std(axis=1, ddof=1) / np.sqrt(means.shape[1])
