@@ -1,12 +1,14 @@
 """One step of variational Monte Carlo beside NetKet, and the accuracy that ground states reach.
 
-    python benchmarks/nqs.py [--repeats 7] [--threads 2] [--only TEXT] [--netket PYTHON] [--accuracy] [--json FILE]
+    python benchmarks/nqs.py [--repeats 7] [--threads 2] [--only TEXT] [--netket PYTHON] [--accuracy] [--representations]
+                             [--json FILE]
 
 A step is all of it: one sweep of every chain, local energies, the tangent kernel, its solution, the update. Both
 packages have the same model, network, number of chains and samples, and diagonal shift, in processes of their own on
 the same number of threads, in turns after a warm-up: A B A B. NetKet's driver is tried in all its modes first, and the
 fastest is the one compared. `--netket` names a Python that has it (its own environment does not disturb this one).
 `--accuracy` adds ground states, each trained once from one seed and then measured on fresh samples: minutes.
+`--representations` adds restricted Boltzmann machines beside matrix product states on one Hamiltonian.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as setting
 from importlib.metadata import version
 from pathlib import Path
@@ -277,6 +279,45 @@ def accuracy(goal: Goal, threads: int) -> dict[str, Any]:
     return row
 
 
+def representations(threads: int) -> list[dict[str, Any]]:
+    """Put restricted Boltzmann machines beside matrix product states: one Hamiltonian, energy, parameters, time."""
+    import time
+
+    from qmlphys import hamiltonians, lattices, mps
+
+    rows = []
+    goal = GOALS[0]
+    for alpha in (1, 2, 4, 8):
+        smaller = replace(goal, name=f"translation RBM, alpha = {alpha}", alpha=alpha, n_samples=1000)
+        found = accuracy(smaller, threads)
+        keys = ("energy", "energy_error", "v_score", "n_parameters", "seconds", "trained_on", "threads")
+        rows.append({key: found[key] for key in keys} | {"name": f"{smaller.name} ({goal.name})"})
+    model = hamiltonians.TransverseIsing(lattices.chain(32), field=1.0)
+    for bond in (8, 16, 32):
+        started = time.perf_counter()
+        result = mps.dmrg(model, max_bond=bond, rng=1)
+        rows.append(
+            {
+                "name": f"matrix product state, bond {bond}, DMRG ({goal.name})",
+                "energy": result.energy,
+                "energy_error": 0.0,
+                "v_score": model.n_sites * result.variance / result.energy**2,
+                "n_parameters": result.state.n_parameters,
+                "seconds": time.perf_counter() - started,
+                "trained_on": "no samples: contraction",
+                "threads": threads,
+            }
+        )
+    for row in rows:
+        row |= {
+            "value": (row["energy"] - goal.energy) / abs(goal.energy),
+            "unit": "relative error",
+            "exact": goal.energy,
+            "aim": 0.0,
+        }
+    return rows
+
+
 def netket_python(chosen: str | None) -> str | None:
     """Return a Python that has NetKet: the one named, or this one, or none."""
     for python in (chosen,) if chosen else (sys.executable,):
@@ -318,6 +359,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name contains this text")
     parser.add_argument("--netket", default=os.environ.get("NETKET_PYTHON"), help="a Python that has NetKet")
     parser.add_argument("--accuracy", action="store_true", help="also the accuracy of ground states: minutes")
+    parser.add_argument("--representations", action="store_true", help="also RBM beside MPS: minutes")
     parser.add_argument("--json", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     python = netket_python(arguments.netket)
@@ -330,6 +372,8 @@ def main() -> None:
     ]
     if arguments.accuracy:
         rows += [accuracy(goal, arguments.threads) for goal in GOALS if arguments.only in goal.name]
+    if arguments.representations:
+        rows += representations(arguments.threads)
     show(rows)
     versions = {name: version(name) for name in ("qmlphys", "torch", "numba", "numpy")}
     if python:

@@ -16,7 +16,9 @@ from qmlphys.exact import critical_temperature
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(
-    r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion|qft|hhl))?) .*  ", README, re.MULTILINE
+    r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion|qft|hhl|ground-state|scan|phases))?) .*  ",
+    README,
+    re.MULTILINE,
 )
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -33,8 +35,18 @@ def test_the_example_prints_the_critical_temperature():
     assert abs(float(found[1]) - critical_temperature("square")) < 4 * error
 
 
+def test_the_neural_state_finds_the_ground_state():
+    done = subprocess.run([sys.executable, "-W", "error", "-c", BLOCKS[1]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    energy, v_score, exact = done.stdout.split()
+    mean, digits = re.fullmatch(r"(-\d+\.\d+)\((\d+)\)", energy).groups()
+    error = int(digits) * 10.0 ** -len(mean.partition(".")[2])
+    assert -4 * error < float(mean) - float(exact) < 1e-3
+    assert 0 < float(v_score) < 1e-4
+
+
 def test_the_circuit_is_run_and_submitted(tmp_path):
-    code = BLOCKS[1]
+    code = BLOCKS[2]
     home = os.environ | {"QMLPHYS_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env=home

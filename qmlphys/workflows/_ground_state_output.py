@@ -21,7 +21,8 @@ TITLE = "Neural quantum states and a quantum phase transition"
 
 SUMMARY = (
     "Restricted Boltzmann machines become ground states of the Ising model in a transverse field, by variational Monte "
-    "Carlo along a scan of the field, and are measured in the basis of the coupling. Classifiers read these snapshots "
+    "Carlo along a scan of the field (on at most 16 sites by sums over all configurations instead of samples), and are "
+    "measured in the basis of the coupling. Classifiers read these snapshots "
     "as they read those of Monte Carlo: labels come from the two far ends of the scan only, and what a network takes "
     "for order is measured near the transition on several sizes. Exact values entered nothing; they stand beside the "
     "results. Errors are those of chains, training seeds, fit windows, and of states that are not quite ground states."
