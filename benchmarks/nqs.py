@@ -1,7 +1,7 @@
 """One step of variational Monte Carlo beside NetKet, and the accuracy that ground states reach.
 
-    python benchmarks/nqs.py [--repeats 7] [--threads 2] [--only TEXT] [--netket PYTHON] [--accuracy] [--representations]
-                             [--json FILE]
+    python benchmarks/nqs.py [--repeats 7] [--threads 2] [--only TEXT] [--netket PYTHON] [--accuracy]
+                             [--representations] [--json FILE]
 
 A step is all of it: one sweep of every chain, local energies, the tangent kernel, its solution, the update. Both
 packages have the same model, network, number of chains and samples, and diagonal shift, in processes of their own on
