@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from qmlphys import lattices, scaling, snapshots
 from qmlphys.hamiltonians import Ising
@@ -20,6 +19,7 @@ from qmlphys.montecarlo import sample
 from qmlphys.phases import ConfusionScheme, PhaseClusterer, SupervisedPhaseClassifier, far_ends
 from qmlphys.phases.curves import mean_curve
 from qmlphys.stats import Estimate
+from qmlphys.workflows._ground_state_collapse import collapse_of, points_of, ratio_of, scores_of, state_errors
 from qmlphys.workflows._ground_state_models import Recipe
 from qmlphys.workflows._ground_state_scan import ScanConfig, energies_of, joined, scan_states
 from qmlphys.workflows.runs import RunFolder
@@ -251,7 +251,7 @@ class Journey:
         k = sizes.index(size)
         if k >= 2:
             pair = [self.window(length) for length in sizes[k - 2 : k]]
-            ratios = [_ratio(moments, "network 0") for moments in pair]
+            ratios = [ratio_of(moments, "network 0") for moments in pair]
             # Without a significant crossing there is only the first guess.
             with contextlib.suppress(ValueError):
                 return scaling.pair_crossing(
@@ -312,8 +312,8 @@ class Journey:
             {
                 "second": (dims, powers[0]),
                 "fourth": (dims, powers[1]),
-                "v_score": ("parameter", _scores(ds)),
-                "state_error": ("parameter", _state_errors(ds, self.config.geometry(size))),
+                "v_score": ("parameter", scores_of(ds)),
+                "state_error": ("parameter", state_errors(ds, self.config.geometry(size))),
             },
             {"learner": list(orders), "parameter": ds["parameter"].values},
             {"size": size, "n_draws": n_draws},
@@ -327,7 +327,7 @@ class Journey:
     def _collapse(self, windows: list[xr.Dataset]) -> dict[str, Any]:
         names = [str(name) for name in windows[0]["learner"].values]
         seeds = [name for name in names if name.startswith("network")]
-        scans = {name: _fit(windows, name) for name in names}
+        scans = {name: collapse_of(windows, name) for name in names}
         found: dict[str, Any] = {"network": []}
         for k, quantity in enumerate(("critical_point", "nu")):
             parts = [Estimate(getattr(scans[name], quantity).mean, scans[name].statistical[k]) for name in seeds]
@@ -336,7 +336,7 @@ class Journey:
         for name in names:
             if name not in seeds:
                 found[name] = [*_pair(scans[name].critical_point), *_pair(scans[name].nu)]
-        sizes, fields, values, errors = _points(windows, seeds[0])
+        sizes, fields, values, errors = points_of(windows, seeds[0])
         # States lag behind the field in one direction, so that this part of the error does not average out.
         state = float(np.mean(windows[-1]["state_error"].values))
         for key in ("network", *(name for name in names if name not in seeds)):
@@ -372,47 +372,3 @@ class Journey:
             return found
 
         return self.folder.step(f"{self.config.lattice}-unlabelled", self.config, compute)
-
-
-def _scores(ds: xr.Dataset) -> NDArray[np.float64]:
-    return np.array(json.loads(ds.attrs["v_scores"]), dtype=np.float64)
-
-
-def _ratio(moments: xr.Dataset, learner: str) -> scaling.Cumulant:
-    chosen = moments.sel(learner=learner)
-    return scaling.cumulant_from_moments(chosen["second"].values, chosen["fourth"].values)
-
-
-def _state_errors(ds: xr.Dataset, lattice: lattices.Lattice) -> NDArray[np.float64]:
-    """Return by how much the field may be off at which each state would be the ground state.
-
-    The ground state at h + d has the residual (H(h) - E) psi = d (sum X - <sum X>) psi up to higher orders, hence the
-    energy variance d^2 Var(sum X) at h. A trained state of variance Var(H) may thus be taken for the one at a field
-    that is off by d = sqrt(Var(H) / Var(sum X)), with n (1 - <X>^2) for the latter. <X> follows from energy and bonds.
-    """
-    n_sites, edges = lattice.n_sites, lattice.edges
-    X = ds["spins"].values
-    bonds = sum((X[..., i].astype(np.float64) * X[..., j]).mean(axis=(1, 2)) for i, j in edges)
-    energies = ds["energy"].values * n_sites
-    x = np.clip(-(energies.mean(axis=(1, 2)) + bonds) / (ds["parameter"].values * n_sites), 0.0, 0.99)
-    return np.asarray(np.sqrt(energies.var(axis=(1, 2)) / (n_sites * (1 - x**2))))
-
-
-def _points(windows: list[xr.Dataset], learner: str) -> list[NDArray[np.float64]]:
-    """Return size, field, cumulant ratio and its error - of chains and of the state - at every point."""
-    columns: list[list[NDArray[np.float64]]] = [[], [], [], []]
-    for part in windows:
-        ratio, fields = _ratio(part, learner), part["parameter"].values
-        errors = np.hypot(ratio.errors, part["state_error"].values * np.gradient(ratio.values, fields))
-        sizes = np.full(ratio.values.size, float(part.attrs["size"]))
-        for column, entry in zip(columns, (sizes, fields, ratio.values, errors), strict=True):
-            column.append(entry)
-    return [np.concatenate(column) for column in columns]
-
-
-def _fit(windows: list[xr.Dataset], learner: str) -> scaling.WindowScan:
-    """Collapse the ratios of one learner over many fit windows, each acceptable one counting the same.
-
-    With exact snapshots of the chain at L = 8, 16, 32 the root mean square of (h_c - 1) / error is 0.7 to 1.1.
-    """
-    return scaling.window_scan(*_points(windows, learner), weights="flat")

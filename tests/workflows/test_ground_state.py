@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from qmlphys import exact, lattices, nqs, snapshots
-from qmlphys.workflows import _ground_state_phases as steps
+from qmlphys.workflows import _ground_state_collapse as collapse
 from qmlphys.workflows import _ground_state_scan as scans
 from qmlphys.workflows import analysis, ground_state
 from qmlphys.workflows.ground_state import GroundStateConfig, PhasesConfig, Recipe, ScanConfig
@@ -163,7 +163,7 @@ def test_exact_snapshots_have_the_known_correlations() -> None:
 
 @pytest.mark.parametrize("centre", [0.96, 1.05])
 def test_the_collapse_of_exact_snapshots_gives_the_critical_field(centre: float) -> None:
-    fit = steps._fit(windows_of(np.random.default_rng(3), centre), "m")
+    fit = collapse.collapse_of(windows_of(np.random.default_rng(3), centre), "m")
     assert 0 < fit.critical_point.error < 0.03
     assert abs(fit.critical_point.mean - 1) < 3 * fit.critical_point.error + 0.01  # corrections of sizes this small
     assert abs(fit.nu.mean - 1) < 3 * fit.nu.error + 0.05
@@ -171,7 +171,10 @@ def test_the_collapse_of_exact_snapshots_gives_the_critical_field(centre: float)
 
 def test_imperfect_states_make_errors_larger() -> None:
     exact_states, others = (windows_of(np.random.default_rng(3), 1.0, error) for error in (0.0, 0.006))
-    assert steps._fit(others, "m").critical_point.error > 1.1 * steps._fit(exact_states, "m").critical_point.error
+    assert (
+        collapse.collapse_of(others, "m").critical_point.error
+        > 1.1 * collapse.collapse_of(exact_states, "m").critical_point.error
+    )
 
 
 def test_the_error_of_a_state_is_a_shift_of_the_field() -> None:
@@ -197,7 +200,7 @@ def test_the_error_of_a_state_is_a_shift_of_the_field() -> None:
         {"parameter": [h]},
     )
     # n (1 - <X>^2) stands for Var(sum X): correlations of X, positive, are left out: it errs on the safe side.
-    assert d < steps._state_errors(ds, lattice)[0] < 1.6 * d
+    assert d < collapse.state_errors(ds, lattice)[0] < 1.6 * d
 
 
 @pytest.mark.parametrize(
