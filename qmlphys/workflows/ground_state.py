@@ -291,10 +291,10 @@ def demo_config(*, seed: int = 1) -> PhasesConfig:
         n_draws=250,
         n_fields=5,
         half_width=1.5,
-        recipe=Recipe(alpha=4, n_samples=512, n_chains=128, target=1e-5),
-        n_first_steps=80,
+        recipe=Recipe(alpha=4, n_samples=512, n_chains=128, target=1e-4),
+        n_first_steps=60,
         n_steps=60,
-        n_window_steps=60,
+        n_window_steps=80,
         seed=seed,
     )
 
