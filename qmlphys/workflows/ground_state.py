@@ -312,7 +312,7 @@ def phases(
     Parameters
     ----------
     config : PhasesConfig, optional
-        Settings; the default takes some minutes.
+        Settings; the default takes tens of minutes.
     out : path-like
         Run folder. States and steps that were finished in it with the same settings are read instead of computed.
     progress : bool
