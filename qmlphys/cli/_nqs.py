@@ -162,7 +162,9 @@ def phases(
         bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
     ] = False,
 ) -> None:
-    """Find the critical field of the transverse-field Ising model from neural ground states (tens of minutes at the default sizes).
+    """Find the critical field of the transverse-field Ising model from neural ground states.
+
+    The default sizes take tens of minutes.
 
     A run that was stopped goes on where it was.
     """
