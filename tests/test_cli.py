@@ -13,6 +13,7 @@ import pytest
 
 from qmlphys import cli, snapshots
 from qmlphys.report import Row
+from qmlphys.workflows.outcome import Outcome
 
 
 def run_cli(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -143,10 +144,10 @@ def test_demo_prints_the_table_and_where_the_report_is(
 
     asked = {}
 
-    def run(config: demo.DemoConfig, **options: object) -> demo.Demo:
+    def run(config: demo.DemoConfig, **options: object) -> Outcome:
         asked.update(options, seeds={config.phases.seed, config.circuits.seed})
         rows = [Row("T_c", 2.27, 0.002, 2.269185, unit="J/k_B"), Row("nu", 1.01, 0.02, 1.0, unit="1")]
-        return demo.Demo("A title", rows, tmp_path / "report.html", 31.4, 2)
+        return Outcome("A title", rows, tmp_path / "report.html", 31.4, 2)
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "300")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qmlphys.cli._phases import temperatures_of
+from qmlphys.cli._phases import LatticeName, temperatures_of
 from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, write_rows
 
 __all__ = ["nqs"]
@@ -24,16 +24,6 @@ class Model(StrEnum):
     j1j2 = "j1j2"
 
 
-class Geometry(StrEnum):
-    """Lattices on the command line."""
-
-    chain = "chain"
-    square = "square"
-    triangular = "triangular"
-    honeycomb = "honeycomb"
-    cubic = "cubic"
-
-
 class Bipartite(StrEnum):
     """Lattices whose critical field is sought."""
 
@@ -42,7 +32,7 @@ class Bipartite(StrEnum):
 
 
 Hamiltonian = Annotated[Model, typer.Option(help="Transverse-field Ising, Heisenberg antiferromagnet, or J1-J2 model.")]
-LatticeOption = Annotated[Geometry, typer.Option(help="The lattice, periodic.")]
+LatticeOption = Annotated[LatticeName, typer.Option(help="The lattice, periodic.")]
 Size = Annotated[int, typer.Option(help="Linear size L; a square lattice then has L x L sites.")]
 Alpha = Annotated[int, typer.Option(min=1, help="Hidden units a site.")]
 Samples = Annotated[int, typer.Option(min=1, help="Configurations a step, a multiple of the chains.")]
@@ -53,7 +43,7 @@ StepSize = Annotated[float, typer.Option(help="Learning rate of the natural grad
 @nqs.command("ground-state")
 def ground_state(
     hamiltonian: Hamiltonian = Model.tfim,
-    lattice: LatticeOption = Geometry.chain,
+    lattice: LatticeOption = LatticeName.chain,
     size: Size = 32,
     field: Annotated[float, typer.Option(help="Transverse field h of tfim, or J2 of j1j2, in units of J.")] = 1.0,
     steps: Annotated[int, typer.Option(min=1, help="Most steps of the optimisation.")] = 400,
@@ -97,7 +87,7 @@ def ground_state(
 def scan(
     out: Annotated[Path, typer.Option(metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
     hamiltonian: Hamiltonian = Model.tfim,
-    lattice: LatticeOption = Geometry.chain,
+    lattice: LatticeOption = LatticeName.chain,
     size: Size = 32,
     fields: Annotated[
         str, typer.Option(metavar="LIST", help="Fields: 0.5,1.0,1.5 or start:stop:count, both ends included.")

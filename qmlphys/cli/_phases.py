@@ -11,7 +11,7 @@ import typer
 
 from qmlphys.cli._show import Picture, Seed, Table, show, watched, writable
 
-__all__ = ["ising", "phases", "temperatures_of"]
+__all__ = ["LatticeName", "ising", "phases", "temperatures_of"]
 
 _MAX_TEMPERATURES = 10_000
 

@@ -106,9 +106,8 @@ def sector_group(sector: Sector, hamiltonian: SpinHalf) -> Group:
         generators.append(("spin_flip", (identity, True, complex(sector.spin_flip))))
     generators += [("momentum", entry) for entry in _translations(sector, hamiltonian)]
     generators += [("permutations", entry) for entry in _permutations(sector, n_sites)]
-    terms = dict(hamiltonian.to_pauli())
     for argument, (permutation, flip, _) in generators:
-        _check_symmetry(terms, argument, permutation, flip, hamiltonian.label)
+        _check_symmetry(hamiltonian, argument, permutation, flip)
     return _closure([entry for _, entry in generators], n_sites)
 
 
@@ -185,20 +184,15 @@ def _permutations(sector: Sector, n_sites: int) -> list[Generator]:
     return [(p, False, c) for p, c in zip(permutations, characters, strict=True)]
 
 
-def _check_symmetry(
-    terms: dict[str, float], argument: str, permutation: tuple[int, ...], flip: bool, label: str
-) -> None:
-    """Refuse a map of the sites, with or without the spin flip, that changes the sum of Pauli strings."""
-    largest = max((abs(c) for c in terms.values()), default=0.0)
-    for string, coefficient in terms.items():
-        image = "".join(string[site] for site in permutation)
-        sign = -1 if flip and (string.count("Y") + string.count("Z")) % 2 else 1
-        if abs(terms.get(image, 0.0) - sign * coefficient) > 1e-12 * largest:
-            what = "the flip of all spins" if flip else f"the permutation {list(permutation)}"
-            raise ValueError(
-                f"Argument `{argument}` must be a symmetry of the model, but {what} turns the term {coefficient!r} "
-                f"{string} of {label} into one that it does not have."
-            )
+def _check_symmetry(hamiltonian: SpinHalf, argument: str, permutation: tuple[int, ...], flip: bool) -> None:
+    """Refuse a map of the sites, with or without the spin flip, that changes the model."""
+    broken = hamiltonian.broken_term(permutation, flip=flip)
+    if broken is not None:
+        what = "the flip of all spins" if flip else f"the permutation {list(permutation)}"
+        raise ValueError(
+            f"Argument `{argument}` must be a symmetry of the model, but {what} turns the term {broken[1]!r} "
+            f"{broken[0]} of {hamiltonian.label} into one that it does not have."
+        )
 
 
 def _closure(generators: list[Generator], n_sites: int) -> Group:

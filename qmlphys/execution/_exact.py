@@ -255,7 +255,7 @@ def _evolve(branches: list[_Branch], gates: Sequence[tuple[Any, list[int]]]) -> 
         circuit.append(operation, qubits, copy=False)
     try:
         return [_Branch(Statevector(branch.state).evolve(circuit).data, branch.bits) for branch in branches]
-    except Exception as error:
+    except Exception as error:  # a gate's definition may raise anything; it becomes one sentence
         if len(gates) > 1:  # again one by one, to name the one that it was
             for gate in gates:
                 branches = _evolve(branches, [gate])

@@ -78,7 +78,7 @@ def _target(name: str) -> tuple[Target, str]:
     if kept is not None:
         try:
             return _ibm_target.build(name, *kept)
-        except Exception:
+        except Exception:  # whatever an older format makes the client raise
             kept = None  # kept by another version of the client: fetched again
     with connected() as connection:
         backend = connection.backend(name)
@@ -310,7 +310,7 @@ def _cancel(remote_id: str) -> None:
         client, _ = job_of(connection, remote_id)
         try:
             client.job_cancel(remote_id)
-        except Exception as error:
+        except Exception as error:  # the client's errors have no common base; all but one go on
             if getattr(error, "status_code", None) == 409:
                 raise IBMError(f"The job {remote_id} has ended already and cannot be cancelled.") from None
             raise

@@ -135,7 +135,7 @@ def plain(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except IBMError as error:
             failure = type(error)(scrub(error))
-        except Exception as error:
+        except Exception as error:  # every failure is translated, lest one show a request with its token
             failure = _translated(error)
         # Raised outside the handler, so that neither __cause__ nor __context__ leads to the original, whose request
         # object carries the access token.

@@ -25,7 +25,7 @@ def send(task: Task, checked: Checked, tag: str) -> str:
         try:
             _run_sampler(task, checked, tag)
             failure = "the client sent nothing"
-        except Exception as error:
+        except Exception as error:  # what counts is the fate of the request, whatever the client makes of it
             failure = attempt.reason or f"{type(error).__name__}: {scrub(error)}"
             account_error = error if isinstance(error, IBMError) else None
         else:

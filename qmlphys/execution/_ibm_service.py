@@ -161,7 +161,7 @@ def _account() -> Any:
     # The client makes a missing file's folder when it reads; where that is not allowed there is no account either.
     try:
         account = AccountManager.get()
-    except Exception as error:
+    except Exception as error:  # damaged files raise what their parser does
         reason = "" if type(error).__name__ == "AccountNotFoundError" else f" ({scrub(error)})"
     if account is None:
         raise NoAccount(f"No IBM Quantum account was found{reason}: {HOW_TO_MEND}.")
@@ -196,7 +196,7 @@ def _open() -> Any:
             client = _secured(self._active_api_client)
             try:
                 rows = client.list_backends(True)
-            except Exception as error:
+            except Exception as error:  # judged by its status code; all others go on
                 # An account may name instances that it can no longer use; a single one must answer.
                 if self._default_instance or getattr(error, "status_code", None) != 403:
                     raise

@@ -189,7 +189,7 @@ class Authorization(AuthBase):
             self._manager.request_time = 0
             try:
                 token = self._manager.get_token()
-            except Exception as error:
+            except Exception as error:  # the sign-in library has errors of its own beside those of the transport
                 failure = _token_failure(error)
                 if isinstance(failure, NoAccount) or n_failed == N_TRIES:
                     break
@@ -297,7 +297,7 @@ def _post_job(request: requests.PreparedRequest, options: dict[str, Any]) -> req
     try:
         response = adapter.send(request, **options)
         _ = response.content
-    except Exception as error:
+    except Exception as error:  # noted, and raised again
         attempt.reason = scrub(error)
         if _never_connected(error):
             attempt.fate = "not sent"

@@ -8,6 +8,8 @@ is another job by another `repeat`.
 Simulator jobs are computed by a worker process that outlives the shell. Jobs for IBM devices are sent at once; should
 this process die while it sends, the job stays *sending* until `sync` finds it at the service, or the user submits it
 again.
+
+More than half of this file is documentation: it is the whole of what users call, in one place.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from math import isfinite
 from numbers import Real
@@ -134,6 +135,38 @@ class SpinHalf(ABC):
         signs[np.arange(terms.n_terms)[:, None], terms.flips] = -1  # -1, the padding, writes into the last column
         configurations = np.where((elements != 0)[:, :, None], signs[None, :, :-1], np.int8(1)) * rows[:, None, :]
         return configurations, elements
+
+    def broken_term(self, permutation: Sequence[int], *, flip: bool = False) -> tuple[str, float] | None:
+        """Return a Pauli string that a map of the sites turns into one that the model does not have.
+
+        Parameters
+        ----------
+        permutation : sequence of int
+            Letter i of the image is letter permutation[i] of the string.
+        flip : bool, keyword
+            Whether all spins are flipped too, which changes the sign of Y and Z.
+
+        Returns
+        -------
+        (str, float) or None
+            The string and its coefficient; None if the map is a symmetry of the model.
+
+        Examples
+        --------
+        >>> from qmlphys.hamiltonians import PauliSum
+        >>> PauliSum([("ZZI", 1.0), ("IZZ", 1.0)]).broken_term([1, 2, 0])
+        ('ZZI', 1.0)
+        >>> PauliSum([("ZZI", 1.0), ("IZZ", 1.0)]).broken_term([2, 1, 0], flip=True) is None
+        True
+        """
+        terms = dict(self.to_pauli())
+        tolerance = 1e-12 * max(map(abs, terms.values()), default=0.0)
+        for string, coefficient in terms.items():
+            image = "".join([string[site] for site in permutation])
+            sign = -1 if flip and (string.count("Y") + string.count("Z")) % 2 else 1
+            if abs(terms.get(image, 0.0) - sign * coefficient) > tolerance:
+                return string, coefficient
+        return None
 
     def to_sparse(self) -> csr_array:
         """Return the matrix in the basis of configurations.

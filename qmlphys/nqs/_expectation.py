@@ -145,18 +145,13 @@ def check_hamiltonian(hamiltonian: SpinHalf, state: State) -> None:
 
 def _check_symmetric(hamiltonian: SpinHalf, symmetry: SymmetryGroup) -> None:
     """Refuse a Hamiltonian that does not commute with the group by which the sum is shortened."""
-    terms = dict(hamiltonian.to_pauli())
-    # Flipping all spins turns Y and Z around.
-    signs = {string: (-1) ** (string.count("Y") + string.count("Z")) for string in terms}
-    tolerance = 1e-10 * max(map(abs, terms.values()), default=0.0)
-    for permutation, flip in zip(symmetry.permutations.tolist(), symmetry.spin_flips, strict=True):
-        for string, coefficient in terms.items():
-            image = "".join([string[site] for site in permutation])
-            if abs(terms.get(image, 0.0) - coefficient * (signs[string] if flip else 1)) > tolerance:
-                raise ValueError(
-                    f"Argument `hamiltonian` must have the symmetry of the state's sum, but {hamiltonian.label} has "
-                    f"{coefficient:g} {string} and another {image}."
-                )
+    for permutation, flip in zip(symmetry.permutations.tolist(), symmetry.spin_flips.tolist(), strict=True):
+        broken = hamiltonian.broken_term(permutation, flip=flip)
+        if broken is not None:
+            raise ValueError(
+                f"Argument `hamiltonian` must have the symmetry of the state's sum, but an element of the group turns "
+                f"the term {broken[1]:g} {broken[0]} of {hamiltonian.label} into one that it does not have."
+            )
 
 
 def _check_hermitian(terms: FlipTerms, label: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -60,21 +60,16 @@ class Settings:
 
     def to_json(self) -> str:
         """Write the settings."""
-        gradient = asdict(self.natural_gradient)
-        shift = self.natural_gradient.diagonal_shift
-        gradient["diagonal_shift"] = shift.to_dict() if isinstance(shift, Schedule) else shift
-        return json.dumps({**self.identity, "natural_gradient": gradient, "step_size": self.step_size.to_dict()})
+        parts = {"natural_gradient": self.natural_gradient.to_dict(), "step_size": self.step_size.to_dict()}
+        return json.dumps({**self.identity, **parts})
 
     @classmethod
     def from_json(cls, text: Any, name: str) -> Settings:
         """Read the settings of the file called `name`, or raise CheckpointError."""
         try:
             identity = json.loads(text)
-            gradient = identity.pop("natural_gradient")
-            step_size = Schedule.from_dict(identity.pop("step_size"))
-            if isinstance(gradient["diagonal_shift"], dict):
-                gradient["diagonal_shift"] = Schedule.from_dict(gradient["diagonal_shift"])
-            return cls(identity, NaturalGradient(**gradient), step_size)
+            gradient = NaturalGradient.from_dict(identity.pop("natural_gradient"))
+            return cls(identity, gradient, Schedule.from_dict(identity.pop("step_size")))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The settings of checkpoint {name!r} are damaged: {error!r}.") from error
 

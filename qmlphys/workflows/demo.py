@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 
-from qmlphys.report import Row
 from qmlphys.workflows import ground_state, ising_phases, quantum_circuits
 from qmlphys.workflows.ground_state import PhasesConfig
 from qmlphys.workflows.ising_phases import IsingPhasesConfig
+from qmlphys.workflows.outcome import Outcome
 from qmlphys.workflows.quantum_circuits import QuantumCircuitsConfig
 from qmlphys.workflows.runs import RunFolder, Steps
 
-__all__ = ["Demo", "DemoConfig", "run"]
+__all__ = ["DemoConfig", "run"]
 
 TITLE = "Machine learning and quantum physics, in both directions"
 
@@ -64,31 +63,6 @@ class DemoConfig:
         return cls(IsingPhasesConfig(seed=seed), ground_state.demo_config(seed=seed), QuantumCircuitsConfig(seed=seed))
 
 
-@dataclass(frozen=True, eq=False)
-class Demo:
-    """What the demonstration found.
-
-    Parameters
-    ----------
-    title : str
-        What was done.
-    rows : list of Row
-        Every number.
-    report : pathlib.Path
-        The page.
-    seconds : float
-        How long it took.
-    n_resumed : int
-        Steps that were read from an earlier start instead of computed.
-    """
-
-    title: str
-    rows: list[Row]
-    report: Path
-    seconds: float
-    n_resumed: int
-
-
 def run(
     config: DemoConfig | None = None,
     *,
@@ -96,7 +70,7 @@ def run(
     progress: bool = False,
     bars: bool = False,
     fresh: bool = False,
-) -> Demo:
+) -> Outcome:
     """Go the whole way and write the report.
 
     Parameters
@@ -114,7 +88,7 @@ def run(
 
     Returns
     -------
-    Demo
+    Outcome
         Every number, and where the report is.
 
     Raises
@@ -135,4 +109,4 @@ def run(
     ]
     report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
     rows = [row for panel in panels for row in panel.rows]
-    return Demo(TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)

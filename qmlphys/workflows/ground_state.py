@@ -31,6 +31,7 @@ from qmlphys.workflows._ground_state_models import (
 from qmlphys.workflows._ground_state_output import SUMMARY, TITLE, figures, rows
 from qmlphys.workflows._ground_state_phases import N_STEPS, Journey, PhasesConfig
 from qmlphys.workflows._ground_state_scan import ScanConfig, scan
+from qmlphys.workflows.outcome import Outcome
 from qmlphys.workflows.runs import Panel, RunFolder, Steps
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ __all__ = [
     "N_STEPS",
     "GroundState",
     "GroundStateConfig",
-    "Phases",
     "PhasesConfig",
     "Recipe",
     "ScanConfig",
@@ -239,31 +239,6 @@ def _rows(
     return [row for row in table if np.isfinite(row.value)]
 
 
-@dataclass(frozen=True, eq=False)
-class Phases:
-    """What a search for the transition found.
-
-    Parameters
-    ----------
-    title : str
-        What was done.
-    rows : list of Row
-        Every number.
-    report : pathlib.Path
-        The page.
-    seconds : float
-        How long it took.
-    n_resumed : int
-        Steps that were read from an earlier start instead of computed.
-    """
-
-    title: str
-    rows: list[Row]
-    report: Path
-    seconds: float
-    n_resumed: int
-
-
 def demo_config(*, seed: int = 1) -> PhasesConfig:
     """Return the settings of the demonstration: small sizes, half a minute.
 
@@ -306,7 +281,7 @@ def phases(
     progress: bool = False,
     tell: Callable[[str], None] | None = None,
     fresh: bool = False,
-) -> Phases:
+) -> Outcome:
     """Train ground states along the field, learn phases from them in three ways, and write the report.
 
     Parameters
@@ -324,7 +299,7 @@ def phases(
 
     Returns
     -------
-    Phases
+    Outcome
         Every number, and where the report is.
 
     Raises
@@ -337,7 +312,7 @@ def phases(
     folder = RunFolder(out, workflow="ground-state-phases", fresh=fresh)
     found = panel(config, folder, steps=Steps(N_STEPS, shown=progress), tell=tell)
     report = folder.write_panels(config, [found])
-    return Phases(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
 
 
 def panel(config: PhasesConfig, folder: RunFolder, *, steps: Steps, tell: Callable[[str], None] | None = None) -> Panel:

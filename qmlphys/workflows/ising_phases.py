@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 from qmlphys.workflows import _ising_phases_output as output
 from qmlphys.workflows._ising_phases_steps import N_STEPS, Journey
 from qmlphys.workflows.criticality import CriticalityConfig
-from qmlphys.workflows.runs import Panel, Row, RunFolder, Steps
+from qmlphys.workflows.outcome import Outcome
+from qmlphys.workflows.runs import Panel, RunFolder, Steps
 
-__all__ = ["N_STEPS", "IsingPhases", "IsingPhasesConfig", "panel", "run"]
+__all__ = ["N_STEPS", "IsingPhasesConfig", "panel", "run"]
 
 TITLE = "From Ising configurations to a critical temperature"
 
@@ -112,31 +112,6 @@ class IsingPhasesConfig:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class IsingPhases:
-    """What the demonstration found.
-
-    Parameters
-    ----------
-    title : str
-        What was done.
-    rows : list of Row
-        Every number.
-    report : pathlib.Path
-        The page.
-    seconds : float
-        How long it took.
-    n_resumed : int
-        Steps that were read from an earlier start instead of computed.
-    """
-
-    title: str
-    rows: list[Row]
-    report: Path
-    seconds: float
-    n_resumed: int
-
-
 def run(
     config: IsingPhasesConfig | None = None,
     *,
@@ -144,7 +119,7 @@ def run(
     progress: bool = False,
     bars: bool = False,
     fresh: bool = False,
-) -> IsingPhases:
+) -> Outcome:
     """Sample, learn in three ways, measure, and write the report.
 
     Parameters
@@ -162,7 +137,7 @@ def run(
 
     Returns
     -------
-    IsingPhases
+    Outcome
         Every number, and where the report is.
 
     Raises
@@ -177,7 +152,7 @@ def run(
     folder = RunFolder(out, workflow="ising-phases", fresh=fresh)
     found = panel(config, folder, steps=Steps(N_STEPS, shown=progress), bars=bars)
     report = folder.write_panels(config, [found])
-    return IsingPhases(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
 
 
 def panel(config: IsingPhasesConfig, folder: RunFolder, *, steps: Steps, bars: bool = False) -> Panel:

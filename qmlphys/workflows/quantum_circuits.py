@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from qmlphys import plotting
 from qmlphys.report import Row
 from qmlphys.stats import Estimate
 from qmlphys.workflows import linear_system, spectrum
+from qmlphys.workflows.outcome import Outcome
 from qmlphys.workflows.runs import Panel, RunFolder, Steps
 
-__all__ = ["N_STEPS", "QuantumCircuits", "QuantumCircuitsConfig", "panel", "rod", "run", "tones"]
+__all__ = ["N_STEPS", "QuantumCircuitsConfig", "panel", "rod", "run", "tones"]
 
 N_STEPS = 3
 """How many steps a user is told of."""
@@ -96,25 +96,6 @@ RATE = 1000.0
 """Samples of the signal a second."""
 
 
-@dataclass(frozen=True, eq=False)
-class QuantumCircuits:
-    """What the demonstration found.
-
-    Parameters
-    ----------
-    rows : list of Row
-        Every number.
-    report : pathlib.Path
-        The page.
-    seconds : float
-        How long it took.
-    """
-
-    rows: list[Row]
-    report: Path
-    seconds: float
-
-
 def rod(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the heat equation -u'' = f of a rod with cold ends, heated at one point two thirds along it.
 
@@ -169,7 +150,7 @@ def run(
     out: str | PathLike[str] = "runs/quantum-circuits",
     progress: bool = False,
     fresh: bool = False,
-) -> QuantumCircuits:
+) -> Outcome:
     """Solve, transform, and write the report.
 
     Parameters
@@ -185,7 +166,7 @@ def run(
 
     Returns
     -------
-    QuantumCircuits
+    Outcome
         Every number, and where the report is.
 
     Raises
@@ -200,7 +181,7 @@ def run(
     folder = RunFolder(out, workflow="quantum-circuits", fresh=fresh)
     found = panel(config, folder, steps=Steps(N_STEPS, shown=progress))
     report = folder.write_panels(config, [found])
-    return QuantumCircuits(list(found.rows), report, time.perf_counter() - started)
+    return Outcome(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
 
 
 def panel(config: QuantumCircuitsConfig, folder: RunFolder, *, steps: Steps) -> Panel:

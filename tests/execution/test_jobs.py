@@ -1,4 +1,7 @@
-"""What users do with jobs: submit, fetch, cancel, synchronise, submit again, restore."""
+"""What users do with jobs: submit, fetch, cancel, synchronise, submit again, restore.
+
+One long file: all of it shares the stand-in for the service, which test modules cannot import from each other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The ledger's file: what it keeps, what it refuses, and that many processes and crashes cannot confuse it."""
+"""The ledger's file: what it keeps, what it refuses, and that many processes and crashes cannot confuse it.
+
+One long file: all of it shares the fixtures of one ledger, which test modules cannot import from each other.
+"""
 
 from __future__ import annotations
 

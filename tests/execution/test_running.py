@@ -1,4 +1,7 @@
-"""Every backend on the same circuits: distributions, seeds, sweeps, registers, noise, and a learner at the end."""
+"""Every backend on the same circuits: distributions, seeds, sweeps, registers, noise, and a learner at the end.
+
+One long file: all of it shares the circuits and their exact distributions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Leases, detached workers, and what is left after any process is killed at any moment."""
+"""Leases, detached workers, and what is left after any process is killed at any moment.
+
+One long file: all of it shares the zygote, which test modules cannot import from each other.
+"""
 
 from __future__ import annotations
 

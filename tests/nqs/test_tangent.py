@@ -1,4 +1,7 @@
-"""Derivatives of log psi, their kernel, and products with them, against explicit Jacobians and finite differences."""
+"""Derivatives of log psi, their kernel, and products with them, against explicit Jacobians and finite differences.
+
+One long file: all of it shares the table of networks and their explicit Jacobians.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from qmlphys import exact, snapshots
 from qmlphys.report import read_results
 from qmlphys.workflows import _ising_phases_steps as steps
 from qmlphys.workflows import ising_phases
-from qmlphys.workflows.ising_phases import IsingPhases, IsingPhasesConfig
+from qmlphys.workflows.ising_phases import IsingPhasesConfig
+from qmlphys.workflows.outcome import Outcome
 
 SMALL = IsingPhasesConfig(
     sizes=(6, 12),
@@ -27,7 +28,7 @@ SMALL = IsingPhasesConfig(
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, IsingPhases]]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Outcome]]:
     """One run, in which every known critical temperature is wrong: what it finds cannot rest on them."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +36,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Isin
         yield folder, ising_phases.run(SMALL, out=folder)
 
 
-def test_critical_temperatures_are_found_without_being_known(small: tuple[Path, IsingPhases]) -> None:
+def test_critical_temperatures_are_found_without_being_known(small: tuple[Path, Outcome]) -> None:
     found = {row.name: row for row in small[1].rows if row.name.startswith("T_c")}
     assert len(found) == 7
     for name, row in found.items():
@@ -47,7 +48,7 @@ def test_critical_temperatures_are_found_without_being_known(small: tuple[Path, 
         assert row.exact == (5.5 if "triangular" in name else 1.5)
 
 
-def test_no_learner_beats_the_bayes_limit_or_is_useless(small: tuple[Path, IsingPhases]) -> None:
+def test_no_learner_beats_the_bayes_limit_or_is_useless(small: tuple[Path, Outcome]) -> None:
     table = {row.name: row for row in small[1].rows if row.name.startswith("accuracy")}
     for size in SMALL.sizes:
         limit = table[f"accuracy, Bayes limit, L = {size}"]
@@ -60,7 +61,7 @@ def test_no_learner_beats_the_bayes_limit_or_is_useless(small: tuple[Path, Ising
     assert 0 < distance.value < 0.05
 
 
-def test_the_folder_is_what_the_contract_says(small: tuple[Path, IsingPhases]) -> None:
+def test_the_folder_is_what_the_contract_says(small: tuple[Path, Outcome]) -> None:
     folder, outcome = small
     assert outcome.report == folder / "report.html"
     assert {p.name for p in folder.iterdir()} == {
@@ -79,9 +80,7 @@ def test_the_folder_is_what_the_contract_says(small: tuple[Path, IsingPhases]) -
         assert row.text in page
 
 
-def test_a_finished_run_is_only_reported_again(
-    small: tuple[Path, IsingPhases], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_is_only_reported_again(small: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, outcome = small
 
     def never(*_: object, **__: object) -> None:
@@ -97,7 +96,7 @@ def test_a_finished_run_is_only_reported_again(
 
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_numbers(
-    small: tuple[Path, IsingPhases], monkeypatch: pytest.MonkeyPatch
+    small: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two finished steps are lost and the run is interrupted in the second: the first is then not lost again."""
     folder, outcome = small
@@ -116,7 +115,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_numbers(
     assert ising_phases.run(SMALL, out=folder).rows == outcome.rows
 
 
-def test_progress_is_told_step_by_step(small: tuple[Path, IsingPhases], capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told_step_by_step(small: tuple[Path, Outcome], capsys: pytest.CaptureFixture[str]) -> None:
     ising_phases.run(SMALL, out=small[0], progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("]")[0] for line in lines] == [f"[{k}/{steps.N_STEPS}" for k in range(1, steps.N_STEPS + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,6 @@ class Ansatz(nn.Module, ABC):
     """
 
     derivative: Derivative
-    spins_per_site: ClassVar[int] = 2
 
     def __init__(self, n_sites: int) -> None:
         super().__init__()
