@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from qmlphys._arguments import whole_number
 from qmlphys.hamiltonians import Ising
-from qmlphys.montecarlo._arguments import whole_number
 from qmlphys.montecarlo.simulation import Simulation
 
 __all__ = ["sample"]

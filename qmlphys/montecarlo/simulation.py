@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from qmlphys import snapshots
+from qmlphys._arguments import seed_number, whole_number
 from qmlphys.hamiltonians import Ising
-from qmlphys.montecarlo._arguments import seed_number, temperature_list, whole_number
+from qmlphys.montecarlo._arguments import temperature_list
 from qmlphys.montecarlo._engines import ALGORITHMS, MetropolisUnit, Series, Tables, Unit, is_compiled, make_units
 from qmlphys.stats import autocorrelation_time
 

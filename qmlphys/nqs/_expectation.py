@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,6 @@ __all__ = [
     "expectation_of",
     "find_device",
     "require_finite",
-    "seed_number",
-    "whole_number",
 ]
 
 
@@ -176,26 +173,6 @@ def require_finite(local_energies: Tensor) -> None:
             if len(bad)
             else "the sum of the local energies overflows"
         )
-
-
-def whole_number(name: str, value: int, *, least: int = 1, most: int = 2**40) -> int:
-    """Check a whole number and its range."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"Argument `{name}` must be an integer, but it is {value!r}.") from None
-    if isinstance(value, bool) or not least <= number <= most:
-        raise ValueError(f"Argument `{name}` must be between {least} and {most}, but it is {value!r}.")
-    return number
-
-
-def seed_number(rng: np.random.Generator | int | None) -> int:
-    """Turn what users may give into one number that can be written down."""
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(2**63))
-    if rng is None:
-        return int(np.random.SeedSequence().generate_state(1, dtype=np.uint64)[0] >> np.uint64(1))
-    return whole_number("rng", rng, least=0, most=2**63 - 1)
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from qmlphys import bits, snapshots
+from qmlphys._arguments import seed_number, whole_number
 from qmlphys.hamiltonians import SpinHalf
 from qmlphys.nqs._expectation import (
     Expectation,
     check_hamiltonian,
     find_device,
     require_finite,
-    seed_number,
-    whole_number,
 )
 from qmlphys.nqs._metropolis import evaluate
 from qmlphys.nqs.ansatz import Ansatz, SymmetryGroup

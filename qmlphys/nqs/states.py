@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from qmlphys._arguments import whole_number
 from qmlphys.hamiltonians import SpinHalf
 from qmlphys.nqs._expectation import (
     Expectation,
@@ -18,7 +19,6 @@ from qmlphys.nqs._expectation import (
     check_hamiltonian,
     expectation_from,
     expectation_of,
-    whole_number,
 )
 from qmlphys.nqs._state import State, restored_rng
 from qmlphys.nqs.ansatz import Ansatz, SymmetryGroup

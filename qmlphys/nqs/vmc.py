@@ -14,11 +14,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from qmlphys._arguments import whole_number
 from qmlphys.hamiltonians import SpinHalf
 from qmlphys.nqs import _checkpoint
 from qmlphys.nqs._checkpoint import CheckpointError
 from qmlphys.nqs._errors import VMCError
-from qmlphys.nqs._expectation import Expectation, check_hamiltonian, whole_number
+from qmlphys.nqs._expectation import Expectation, check_hamiltonian
 from qmlphys.nqs._history import Diagnostics, History
 from qmlphys.nqs._progress import Bar, Interrupt
 from qmlphys.nqs._settings import Settings, named_parameters, restore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qmlphys._arguments import whole_number
 from qmlphys.nqs.ansatz._base import Ansatz, check_spins
 
-__all__ = ["Sampler", "SamplerState", "Samples", "check_sector", "whole_number"]
+__all__ = ["Sampler", "SamplerState", "Samples", "check_sector"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,17 +164,6 @@ class Sampler(ABC):
         restored = SamplerState(torch.ones((self.n_chains, ansatz.n_sites), dtype=torch.int8, device=ansatz.device))
         restored.load_state_dict(state)
         return restored
-
-
-def whole_number(name: str, value: int, *, least: int = 1, most: int = 2**31 - 1) -> int:
-    """Check a whole number and its range."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"Argument `{name}` must be an integer, but it is {value!r}.") from None
-    if isinstance(value, bool) or not least <= number <= most:
-        raise ValueError(f"Argument `{name}` must be between {least} and {most}, but it is {value!r}.")
-    return number
 
 
 def check_sector(n_sites: int, magnetization: int | None, parity: int | None) -> None:

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qmlphys._arguments import whole_number
 from qmlphys.bits import integers_to_spins, spins_to_integers
 from qmlphys.nqs._metropolis import evaluate
 from qmlphys.nqs.ansatz._base import Ansatz
 from qmlphys.nqs.ansatz.symmetry import SymmetryGroup
-from qmlphys.nqs.samplers._base import Sampler, SamplerState, Samples, check_sector, whole_number
+from qmlphys.nqs.samplers._base import Sampler, SamplerState, Samples, check_sector
 
 __all__ = ["Direct", "Exact", "FullSum", "configurations"]
 

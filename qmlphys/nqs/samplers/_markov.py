@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qmlphys._arguments import whole_number
 from qmlphys.lattices import Lattice
 from qmlphys.nqs._metropolis import Chains, Moves, make_chains
 from qmlphys.nqs.ansatz._base import Ansatz
-from qmlphys.nqs.samplers._base import Sampler, SamplerState, Samples, check_sector, whole_number
+from qmlphys.nqs.samplers._base import Sampler, SamplerState, Samples, check_sector
 
 __all__ = ["Metropolis"]
 
