@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.isotonic import isotonic_regression
 
-from qmlphys.phases._groups import bootstrap_weights
+from qmlphys._groups import bootstrap_weights
 from qmlphys.stats import Estimate
 
 __all__ = ["half_crossing"]

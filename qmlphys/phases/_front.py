@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qmlphys.phases._alphabet import Alphabet, find_alphabet, to_spins
+from qmlphys._alphabet import Alphabet, find_alphabet, to_spins
 from qmlphys.phases._augmentation import Augmentation
 from qmlphys.phases._patterns import count_patterns, holds_spins
 from qmlphys.phases._training import build, logits_of

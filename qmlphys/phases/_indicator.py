@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import find_peaks
 
-from qmlphys.phases._groups import bootstrap_weights
+from qmlphys._groups import bootstrap_weights
 
 __all__ = ["Curve", "bin_means", "check_splits", "interior_maximum", "measure", "midpoints", "replicas"]
 

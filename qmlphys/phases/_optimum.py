@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.isotonic import isotonic_regression
 
-from qmlphys.phases._groups import check_parameter, group_indices, hold_out
+from qmlphys._groups import check_parameter, group_indices, hold_out
 from qmlphys.phases._indicator import check_splits, measure
 
 __all__ = ["OptimalIndicator", "exact_indicator", "optimal_indicator"]

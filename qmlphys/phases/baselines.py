@@ -20,9 +20,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from qmlphys._alphabet import find_alphabet, to_spins
+from qmlphys._groups import check_parameter
 from qmlphys.lattices import Lattice
-from qmlphys.phases._alphabet import find_alphabet, to_spins
-from qmlphys.phases._groups import check_parameter
 from qmlphys.phases.curves import mean_curve
 from qmlphys.stats import Estimate
 

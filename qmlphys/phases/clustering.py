@@ -12,10 +12,10 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qmlphys.phases._alphabet import find_alphabet, to_spins
+from qmlphys._alphabet import find_alphabet, to_spins
+from qmlphys._groups import check_parameter, group_indices
 from qmlphys.phases._crossing import half_crossing
 from qmlphys.phases._embedding import blocks, diffuse, diffusion_axes, principal_axes, project
-from qmlphys.phases._groups import check_parameter, group_indices
 from qmlphys.stats import Estimate
 
 __all__ = ["PhaseClusterer"]

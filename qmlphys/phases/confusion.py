@@ -15,10 +15,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmlphys._groups import group_indices, hold_out
 from qmlphys.phases._front import Front
-from qmlphys.phases._groups import group_indices, hold_out
 from qmlphys.phases._indicator import bin_means, check_splits, measure, midpoints
 from qmlphys.phases._optimum import OptimalIndicator, exact_indicator, optimal_indicator
+from qmlphys.phases._order import OrderParameterMixin, find_direction
 from qmlphys.phases._training import Plan, build, train
 
 __all__ = ["ConfusionScheme", "OptimalIndicator", "exact_indicator", "optimal_indicator"]
@@ -28,7 +29,7 @@ _log = logging.getLogger("qmlphys")
 _N_RESAMPLES = 200  # of the bootstrap over held-out groups: the error's own error is then 5 %
 
 
-class ConfusionScheme(RegressorMixin, BaseEstimator):
+class ConfusionScheme(OrderParameterMixin, RegressorMixin, BaseEstimator):
     """Find a transition by trying to learn every cut of a parameter scan into two "phases".
 
     For each cut s a network learns to say on which side of s a snapshot was taken. Its accuracy W(s) on held-out chains
@@ -109,6 +110,8 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
         The trained torch modules, seed by seed (and cut by cut).
     history_ : list of dict
         Losses of each training.
+    order_direction_ : ndarray or None
+        Weights of the features in the order parameter; None unless fitted on snapshots.
 
     References
     ----------
@@ -262,6 +265,10 @@ class ConfusionScheme(RegressorMixin, BaseEstimator):
         )
         self.indicator_, self.indicator_error_ = curve.indicator, curve.error
         self.critical_point_, self.critical_point_error_ = curve.critical_point, curve.critical_point_error
+        self.order_direction_ = None
+        if self._front.alphabet != "real":
+            # All rows: those with order have by far the largest odd features, on whichever side of the scan they lie.
+            self.order_direction_ = find_direction(self.networks_[0], self._front.spins(data[rows]))
         if math.isnan(self.critical_point_):
             _log.warning("the W curve has no interior maximum that stands out: no critical point in this scan")
         return self

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from qmlphys.phases._groups import check_parameter, group_indices
+from qmlphys._groups import check_parameter, group_indices
 
 __all__ = ["far_ends", "mean_curve"]
 

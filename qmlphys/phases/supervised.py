@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
@@ -16,19 +14,18 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from qmlphys._groups import check_parameter, group_indices
 from qmlphys.phases._crossing import half_crossing
 from qmlphys.phases._front import Front
-from qmlphys.phases._groups import check_parameter, group_indices
-from qmlphys.phases._order import blocks, find_direction, project_odd
+from qmlphys.phases._order import OrderParameterMixin, blocks, find_direction
 from qmlphys.phases._training import Plan, build, split_rows, train
 from qmlphys.phases.curves import far_ends
-from qmlphys.phases.networks import PeriodicCNN
 from qmlphys.stats import Estimate
 
 __all__ = ["SupervisedPhaseClassifier", "far_ends"]
 
 
-class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
+class SupervisedPhaseClassifier(OrderParameterMixin, ClassifierMixin, BaseEstimator):
     """Classify snapshots into phases with a dense network or a periodic convolutional network.
 
     Snapshots may be written as spins (-1/+1) or bits (0/1); any other finite features are standardised (one mean and
@@ -294,74 +291,6 @@ class SupervisedPhaseClassifier(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rng = np.random.default_rng(seed)
         return half_crossing(ordered, values, group_indices(groups, len(values)), n_resamples=n_resamples, rng=rng)
-
-    def order_parameter(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the learned order parameter q(s), odd under s -> -s.
-
-        The odd part of the network's features, o(s) = [f(s) - f(-s)] / 2, is projected on the direction in which the
-        ordered training snapshots have the largest mean square, and scaled so that the largest |q| among them is 1. The
-        features are linear in the spins (dense network) or lattice averages of local functions (CNN), so q is an
-        extensive odd operator divided by the volume: near a ferromagnetic critical point all of these scale like the
-        magnetisation. Its cumulant ratio <q^2>^2 / <q^4> therefore crosses at the critical point for different sizes,
-        whatever threshold the readout has drawn between the phases. (At the square lattice's critical point, for six
-        CNNs trained at L = 20, it differs from that of m by at most 0.013 at L = 8 and 0.0005 at L = 64, like L^-7/4.)
-
-        Parameters
-        ----------
-        X : array_like of shape (n, n_sites)
-            Snapshots (bits or spins).
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-            q, positive for all spins +1 unless that state has q = 0.
-
-        Raises
-        ------
-        ValueError
-            If the classifier was not fitted on snapshots with two classes.
-        """
-        X = self._rows(X)
-        if self.order_direction_ is None:
-            raise ValueError(
-                f"An order parameter needs a fit on snapshots (bits or spins) with two classes, but the alphabet was "
-                f"{self._front.alphabet!r} and there were {len(self.classes_)} classes."
-            )
-        return np.concatenate(
-            [project_odd(self.network_, self._front.spins(block), self.order_direction_) for block in blocks(X)]
-        )
-
-    def resized(self, shape: tuple[int, ...]) -> Self:
-        """Return the fitted CNN for another lattice size, with the same weights.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            New shape, with as many axes as the old one.
-
-        Returns
-        -------
-        SupervisedPhaseClassifier
-            A fitted copy.
-
-        Raises
-        ------
-        ValueError
-            If the network is dense, whose weights belong to sites, or the number of axes differs.
-        """
-        check_is_fitted(self)
-        if not isinstance(self.network_, PeriodicCNN):
-            # The estimator's settings are at fault, not the type of an argument.
-            raise ValueError("Only a CNN can be applied to another size, but this one is dense.")  # noqa: TRY004
-        if len(shape) != len(self.network_.shape):
-            raise ValueError(f"Argument `shape` must have {len(self.network_.shape)} axes, but it is {shape!r}.")
-        twin = copy.deepcopy(self)
-        twin.set_params(shape=tuple(shape))
-        twin.network_.shape = twin._front.shape = tuple(shape)
-        twin.n_features_in_ = twin._front.n_features = math.prod(shape)
-        if hasattr(twin, "feature_names_in_"):
-            del twin.feature_names_in_
-        return twin
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

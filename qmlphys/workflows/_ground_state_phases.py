@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -24,12 +24,14 @@ from qmlphys.workflows._ground_state_models import Recipe
 from qmlphys.workflows._ground_state_scan import ScanConfig, energies_of, joined, scan_states
 from qmlphys.workflows.runs import RunFolder
 
-__all__ = ["MAGNETIZATION", "N_STEPS", "Journey", "PhasesConfig"]
+__all__ = ["COMPONENT", "CONFUSION", "MAGNETIZATION", "N_STEPS", "TRANSFERRED", "Journey", "PhasesConfig"]
 
 N_STEPS = 5
 """How many steps a user is told of."""
 
 MAGNETIZATION = "magnetisation"
+CONFUSION = "confusion"
+COMPONENT = "component"
 TRANSFERRED = "transferred"
 _GROUPS = 32  # chains are joined to so many, which is enough for the jackknife
 
@@ -162,6 +164,7 @@ class Journey:
         self.tell = tell
         # Cached one by one: an lru_cache on the class would keep every journey alive.
         self.states = cache(self._states)
+        self.confused = cache(self._confused)
         self.networks = cache(self._networks)
         self.window = cache(self._window)
 
@@ -212,13 +215,24 @@ class Journey:
         network = SupervisedPhaseClassifier("cnn", shape=shape, random_state=self._seed(2))
         return network.fit(layer[labelled], y, groups=groups[labelled])
 
-    def _networks(self) -> dict[str, SupervisedPhaseClassifier]:
-        """All networks by name: one a seed, the two controls, the transferred one."""
+    def _confused(self, size: int) -> ConfusionScheme:
+        """Learn one size by confusion, without any label."""
+        X, values, groups = snapshots.as_xy(self.scan(size))
+        scheme = ConfusionScheme(
+            network="cnn", shape=self.config.geometry(size).shape, random_state=self._seed(6, size)
+        )
+        return scheme.fit(X, values, groups=groups)
+
+    def _networks(self) -> dict[str, SupervisedPhaseClassifier | ConfusionScheme]:
+        """All networks by name: one a seed, the two controls, the transferred one, that of the confusion."""
         config = self.config
-        found = {f"network {k}": self._train(config.ends, self._seed(0, k)) for k in range(config.n_seeds)}
+        found: dict[str, SupervisedPhaseClassifier | ConfusionScheme] = {
+            f"network {k}": self._train(config.ends, self._seed(0, k)) for k in range(config.n_seeds)
+        }
         found["moved down"] = self._train(config.moved_down, self._seed(0, 100))
         found["moved up"] = self._train(config.moved_up, self._seed(0, 101))
         found[TRANSFERRED] = self._transfer()
+        found[CONFUSION] = self.confused(config.training_size)
         return found
 
     def outputs(self) -> dict[str, Any]:
@@ -231,7 +245,8 @@ class Journey:
                 X, values, groups = snapshots.as_xy(ds)
                 here: dict[str, Any] = {"v_score": json.loads(ds.attrs["v_scores"]), "energy": list(energies_of(ds))}
                 for name in ("network 0", TRANSFERRED):
-                    network = self.networks()[name].resized(self.config.geometry(size).shape)
+                    network = cast("SupervisedPhaseClassifier", self.networks()[name])
+                    network = network.resized(self.config.geometry(size).shape)
                     curve = mean_curve(network.predict_proba(X)[:, 1], values, groups=groups)
                     here[name] = {key: curve[key].values for key in ("parameter", "mean", "error")}
                     try:
@@ -301,7 +316,7 @@ class Journey:
         X = snapshots.as_xy(ds)[0]
         orders = {name: network.resized(shape).order_parameter(X) for name, network in self.networks().items()}
         clusterer = PhaseClusterer(random_state=self._seed(4, size)).fit(X)
-        orders["component"] = clusterer.transform(X)[:, 0] / np.sqrt(X.shape[1])
+        orders[COMPONENT] = clusterer.transform(X)[:, 0] / np.sqrt(X.shape[1])
         orders[MAGNETIZATION] = X.mean(axis=1, dtype=np.float64)
         n_fields, n_chains, n_draws = ds["energy"].shape
         n_groups = next(n for n in range(min(_GROUPS, n_chains), 0, -1) if n_chains % n == 0)
@@ -357,9 +372,7 @@ class Journey:
             for size in self.config.sizes:
                 X, values, groups = snapshots.as_xy(self.scan(size))
                 clusterer = PhaseClusterer(random_state=self._seed(5, size)).fit(X)
-                scheme = ConfusionScheme(
-                    network="cnn", shape=self.config.geometry(size).shape, random_state=self._seed(6, size)
-                ).fit(X, values, groups=groups)
+                scheme = self.confused(size)
                 try:
                     change = _pair(clusterer.transition(X, values, groups))
                 except ValueError:  # small lattices may look ordered, or not, all along the scan

@@ -419,3 +419,23 @@ def test_few_chains_are_enough_for_a_curve_but_not_for_an_error(scan):
     assert np.isfinite(scheme.indicator_).all()
     assert np.isnan(scheme.indicator_error_).all()
     assert np.isnan(scheme.critical_point_)
+
+
+def test_the_network_of_a_confusion_knows_the_order_parameter(fitted, scan):
+    X, temperature, _ = scan
+    q, m = fitted.order_parameter(X), X.mean(axis=1)
+    np.testing.assert_allclose(fitted.order_parameter(-X), -q, rtol=1e-9, atol=1e-12)
+    assert abs(np.corrcoef(q, m)[0, 1]) > 0.9
+    assert np.mean(q[temperature == temperature.min()] ** 2) > 2 * np.mean(q[temperature == temperature.max()] ** 2)
+    height, width = SHAPE
+    tiled = np.tile(X.reshape(-1, height, width), (1, 2, 1)).reshape(len(X), -1)
+    np.testing.assert_allclose(fitted.resized((2 * height, width)).order_parameter(tiled), q, rtol=1e-9, atol=1e-12)
+
+
+def test_no_order_parameter_without_snapshots():
+    scheme = ConfusionScheme(max_epochs=1, random_state=0)
+    scheme.fit(np.random.default_rng(0).normal(size=(40, 5)), np.repeat([1.0, 2.0], 20))
+    with pytest.raises(ValueError, match="needs a fit on snapshots"):
+        scheme.order_parameter(np.zeros((1, 5)))
+    with pytest.raises(ValueError, match="Only a CNN"):
+        scheme.resized((5,))

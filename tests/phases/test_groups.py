@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qmlphys._groups import bootstrap_weights, check_parameter, group_indices, hold_out
 from qmlphys.phases._crossing import half_crossing
-from qmlphys.phases._groups import bootstrap_weights, check_parameter, group_indices, hold_out
 
 
 @settings(deadline=None, max_examples=40)

@@ -229,7 +229,7 @@ def test_wrong_settings_are_named(call, message: str) -> None:  # type: ignore[n
 def test_the_transition_is_found_without_being_known(tmp_path: Path) -> None:
     found = ground_state.phases(ground_state.demo_config(seed=2), out=tmp_path)
     rows = {row.name: row for row in found.rows if row.name.startswith("h_c")}
-    assert len(rows) == 6
+    assert len(rows) == 7
     for row in rows.values():
         assert row.error is not None
         assert 0 < row.error < 0.06
