@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qmlphys.nqs._checkpoint import CheckpointError
     from qmlphys.nqs.ansatz import (
         CNN,
+        DBM,
         MLP,
         RBM,
         Ansatz,
@@ -40,7 +41,18 @@ if TYPE_CHECKING:
     )
     from qmlphys.nqs.local_energy import local_energies
     from qmlphys.nqs.natural_gradient import NaturalGradient
-    from qmlphys.nqs.samplers import Direct, Exact, FullSum, Metropolis, Sampler, Samples
+    from qmlphys.nqs.samplers import (
+        ClusterMetropolis,
+        Direct,
+        Exact,
+        FullSum,
+        Metropolis,
+        Sampler,
+        Samples,
+        amplitude_ratios,
+        gibbs_energy,
+        gibbs_samples,
+    )
     from qmlphys.nqs.schedules import Constant, CosineDecay, ExponentialDecay, Linear, Schedule, WarmUp
     from qmlphys.nqs.states import Expectation, FullSumState, MonteCarloState, State
     from qmlphys.nqs.tangent import Tangent
@@ -48,6 +60,11 @@ if TYPE_CHECKING:
 
 # Read when first used: torch is loaded with the first of them.
 _HOMES = {
+    "gibbs_samples": "samplers",
+    "gibbs_energy": "samplers",
+    "amplitude_ratios": "samplers",
+    "ClusterMetropolis": "samplers",
+    "DBM": "ansatz",
     "Ansatz": "ansatz",
     "Autoregressive": "ansatz",
     "CNN": "ansatz",
@@ -84,16 +101,28 @@ _HOMES = {
     "WarmUp": "schedules",
     "local_energies": "local_energy",
 }
-_MODULES = ("ansatz", "local_energy", "natural_gradient", "samplers", "schedules", "states", "tangent", "vmc")
+_MODULES = (
+    "ansatz",
+    "constructions",
+    "local_energy",
+    "natural_gradient",
+    "samplers",
+    "schedules",
+    "states",
+    "tangent",
+    "vmc",
+)
 
 __all__ = [
     "CNN",
+    "DBM",
     "MLP",
     "RBM",
     "VMC",
     "Ansatz",
     "Autoregressive",
     "CheckpointError",
+    "ClusterMetropolis",
     "Constant",
     "CosineDecay",
     "Direct",
@@ -121,6 +150,9 @@ __all__ = [
     "VMCError",
     "VisionTransformer",
     "WarmUp",
+    "amplitude_ratios",
+    "gibbs_energy",
+    "gibbs_samples",
     "local_energies",
 ]
 

@@ -6,6 +6,7 @@ from qmlphys.nqs.ansatz._base import Ansatz, RBMParameters, check_spins
 from qmlphys.nqs.ansatz._layers import Dense, PeriodicConvolution
 from qmlphys.nqs.ansatz.autoregressive import Autoregressive
 from qmlphys.nqs.ansatz.cnn import CNN
+from qmlphys.nqs.ansatz.dbm import DBM
 from qmlphys.nqs.ansatz.jastrow import Jastrow
 from qmlphys.nqs.ansatz.marshall import Marshall
 from qmlphys.nqs.ansatz.mlp import MLP
@@ -17,6 +18,7 @@ from qmlphys.nqs.ansatz.transformer import VisionTransformer
 
 __all__ = [
     "CNN",
+    "DBM",
     "MLP",
     "RBM",
     "Ansatz",

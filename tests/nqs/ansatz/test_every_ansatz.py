@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, vmap
 from qmlphys.lattices import chain, honeycomb, square
 from qmlphys.nqs.ansatz import (
     CNN,
+    DBM,
     MLP,
     RBM,
     Autoregressive,
@@ -25,6 +26,7 @@ from qmlphys.nqs.ansatz import (
     TranslationRBM,
     VisionTransformer,
 )
+from qmlphys.nqs.constructions import GaussianRidge, SparseRBM
 
 COMPLEX = {"dtype": "complex128"}
 BIG = {"scale": 0.4, "rng": 1}
@@ -36,6 +38,10 @@ MAKERS = {
     "translation rbm": lambda: TranslationRBM(6, alpha=2, **BIG),
     "translation rbm complex": lambda: TranslationRBM(square(3), alpha=2, **COMPLEX, **BIG),
     "translation rbm honeycomb": lambda: TranslationRBM(honeycomb(3), alpha=1, **BIG),
+    "sparse rbm": lambda: SparseRBM(6, [(0, 1, 2), (2, 3), (3, 4, 5), (5, 0)], **COMPLEX, **BIG),
+    "gaussian ridge": lambda: GaussianRidge(6, sharpness=0.7, **BIG),
+    "dbm": lambda: DBM(6, n_hidden=4, n_deep=3, **BIG),
+    "dbm complex": lambda: DBM(6, n_hidden=4, n_deep=3, **COMPLEX, **BIG),
     "jastrow": lambda: Jastrow(6, bias=True, **BIG),
     "jastrow complex": lambda: Jastrow(6, **COMPLEX, **BIG),
     "marshall": lambda: Marshall(RBM(6, **BIG), 6),
