@@ -71,7 +71,7 @@ def rows(config: PhasesConfig, outputs: dict[str, Any], found: dict[str, Any], u
              "CNN that saw layers of the classical Ising model one dimension up, and no ground state", critical),
         _row("h_c, clustering", found[COMPONENT][:2], "no labels: the clusterer's first component as order", critical),
         _row("nu, clustering", found[COMPONENT][2:], "same fit", nu, "1"),
-        _row("h_c, confusion", found[CONFUSION][:2], "no labels: the order in a network trained by confusion", critical),
+        _row("h_c, confusion", found[CONFUSION][:2], "no labels: order in the network of a confusion", critical),
         _row("nu, confusion", found[CONFUSION][2:], "same fit", nu, "1"),
         _row("h_c, magnetisation", found[MAGNETIZATION][:2], "nothing learned, on the same snapshots", critical),
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def rows(config: PhasesConfig, outputs: dict[str, Any], found: dict[str, Any], u
             _row(f"transition, CNN, L = {size}", here["network 0"]["crossing"],
                  "mean output crosses 1/2; moves towards h_c as L grows", None),
             _row(f"transition, clustering, L = {size}", bare["clustering"], "half of the snapshots ordered", None),
-            _row(f"transition, confusion, L = {size}", bare["confusion"], "maximum of W; moves towards h_c as L grows", None),
+            _row(f"transition, confusion, L = {size}", bare["confusion"], "maximum of W; moves as L grows", None),
             Row(f"largest V-score near the transition, L = {size}", float(near.max()), source="of the snapshots"),
         ]  # fmt: skip
     return table

@@ -70,8 +70,9 @@ class PhasesConfig:
     recipe : Recipe
         How states are trained; its target ends the training of the scan's states only.
     n_first_steps, n_steps, n_window_steps : int
-        Optimisation steps of a scan's first state, of its later ones, and of those near the transition, where the gap
-        closes as 1 / L and relaxation takes as many more steps.
+        Optimisation steps of a scan's first state, of its later ones, and of those near the transition at the smallest
+        size. Larger sizes take as many more as they are longer, since the gap closes as 1 / L, and the first state in
+        a window, which starts from far away, twice as many.
     seed : int
         Where all randomness starts.
 
@@ -98,7 +99,7 @@ class PhasesConfig:
     recipe: Recipe = field(default_factory=lambda: Recipe(target=3e-5))
     n_first_steps: int = 150
     n_steps: int = 80
-    n_window_steps: int = 300
+    n_window_steps: int = 100
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -260,15 +261,32 @@ class Journey:
 
     # --- what is measured near the transition ----------------------------------------------------------------
 
+    def _half_way(self, size: int) -> float:
+        """The field in a scan at which the cumulant ratio is half-way between 1 (order) and 1/3 (Gaussian noise)."""
+        ds = self.scan(size)
+        network = self.networks()["network 0"].resized(self.config.geometry(size).shape)
+        q = network.order_parameter(snapshots.as_xy(ds)[0])
+        ratio, fields = scaling.cumulant_ratio(q.reshape(ds["energy"].shape)).values, ds["parameter"].values
+        above = ratio > 2 / 3
+        k = int(np.argmin(above))  # the first field without order
+        if not above[0] or above.all():
+            raise ValueError(
+                f"The scan must run from one phase into the other, but at L = {size} it shows one between "
+                f"h = {fields[0]:g} and {fields[-1]:g} only."
+            )
+        return float(np.interp(2 / 3, ratio[[k, k - 1]], fields[[k, k - 1]]))
+
     def _centre(self, size: int) -> float:
-        """Where the window of a size is put: where the two sizes before it cross, or the network changes its mind."""
+        """Where the window of a size is put: where the ratios of the two sizes before it cross, or a first guess.
+
+        The guess comes from the scan of the largest size, the closest to the transition.
+        """
         sizes = self.config.sizes
         k = sizes.index(size)
         if k >= 2:
             pair = [self.window(length) for length in sizes[k - 2 : k]]
             ratios = [ratio_of(moments, "network 0") for moments in pair]
-            # Without a significant crossing there is only the first guess.
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError):  # no significant crossing: there is only the first guess
                 return scaling.pair_crossing(
                     pair[0]["parameter"].values,
                     ratios[0].values,
@@ -278,12 +296,7 @@ class Journey:
                     second_parameter=pair[1]["parameter"].values,
                     rng=self._seed(3, size),
                 ).mean
-        # The larger the lattice, the closer to the transition the network's threshold is passed.
-        for length in sorted(sizes, reverse=True):
-            crossing = self.outputs()[str(length)]["network 0"]["crossing"][0]
-            if crossing is not None:
-                return float(crossing)
-        raise ValueError("The scan must run from one phase into the other, but no network finds two phases in it.")
+        return self._half_way(sizes[-1])
 
     def _window(self, size: int) -> xr.Dataset:
         """Moments of all order parameters near the transition, (learner, parameter, group)."""
@@ -297,7 +310,8 @@ class Journey:
             fields=tuple(float(h) for h in fields),
             # No early end: the slowest mode, which makes up the order, hardly shows in the V-score.
             recipe=replace(config.recipe, target=0.0),
-            n_steps=config.n_window_steps,
+            n_first_steps=2 * config.n_window_steps * size // config.sizes[0],
+            n_steps=config.n_window_steps * size // config.sizes[0],
             n_draws=config.n_draws,
         )
 

@@ -269,7 +269,7 @@ def demo_config(*, seed: int = 1) -> PhasesConfig:
         recipe=Recipe(alpha=4, n_samples=512, n_chains=128, target=1e-4),
         n_first_steps=60,
         n_steps=60,
-        n_window_steps=80,
+        n_window_steps=50,
         seed=seed,
     )
 
