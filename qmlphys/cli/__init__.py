@@ -16,6 +16,7 @@ from typing import Annotated, cast
 import typer
 
 from qmlphys.cli import _quantum
+from qmlphys.cli._generative import generative
 from qmlphys.cli._nqs import nqs
 from qmlphys.cli._phases import ising, phases, temperatures_of
 from qmlphys.cli._show import Seed, print_rows, watched
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(ising, name="ising")
 app.add_typer(phases, name="phases")
 app.add_typer(nqs, name="nqs")
+app.add_typer(generative, name="generative")
 _quantum.register(app)
 
 
@@ -55,7 +57,7 @@ def demo(
         bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
     ] = False,
 ) -> None:
-    """Go the whole way in two minutes: sample, learn in three ways, run circuits, and report.
+    """Go the whole way in three minutes: sample, learn, generate, run circuits, and report.
 
     A run that was stopped goes on where it was; a finished one is only reported again.
     """

@@ -8,6 +8,8 @@ Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.pha
 from __future__ import annotations
 
 from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys.plotting._generative import correlations, generated_images, residuals, success_probability
+from qmlphys.plotting._generative_training import loss_curve, training_starts
 from qmlphys.plotting._nqs import convergence, phase_diagram, v_scores
 from qmlphys.plotting._numbers import accuracies, estimates
 from qmlphys.plotting._quantum import circuit_drawing, components, histogram, spectrum
@@ -20,18 +22,24 @@ __all__ = [
     "circuit_drawing",
     "components",
     "convergence",
+    "correlations",
     "curve",
     "curves",
     "data_collapse",
     "estimates",
     "figure",
+    "generated_images",
     "histogram",
     "indicator",
+    "loss_curve",
     "network_output",
     "phase_diagram",
     "plane",
+    "residuals",
     "save",
     "snapshot_grid",
     "spectrum",
+    "success_probability",
+    "training_starts",
     "v_scores",
 ]

@@ -66,7 +66,8 @@ class PhasesConfig:
     n_fields : int
         Fields near the transition, for each size.
     half_width : float
-        Half of that window: |h / h_0 - 1| L at its ends, with h_0 from the sizes before.
+        Half of that window: |h / h_0 - 1| L at its ends, with h_0 from the sizes before; twice that for the first two
+        sizes, whose h_0 is a guess.
     recipe : Recipe
         How states are trained; its target ends the training of the scan's states only.
     n_first_steps, n_steps, n_window_steps : int
@@ -261,26 +262,33 @@ class Journey:
 
     # --- what is measured near the transition ----------------------------------------------------------------
 
-    def _half_way(self, size: int) -> float:
-        """The field in a scan at which the cumulant ratio is half-way between 1 (order) and 1/3 (Gaussian noise)."""
-        ds = self.scan(size)
-        network = self.networks()["network 0"].resized(self.config.geometry(size).shape)
-        q = network.order_parameter(snapshots.as_xy(ds)[0])
-        ratio, fields = scaling.cumulant_ratio(q.reshape(ds["energy"].shape)).values, ds["parameter"].values
-        above = ratio > 2 / 3
-        k = int(np.argmin(above))  # the first field without order
-        if not above[0] or above.all():
+    def _first_guess(self) -> float:
+        """Where the cumulant ratios of the two smallest sizes cross in their scans: best trained, and far apart.
+
+        Above the transition both ratios tend to 1/3 and differ by little more than noise; the sign of all differences
+        together decides between which two fields the crossing lies.
+        """
+        fields, ratios = np.array(self.config.fields), []
+        for size in self.config.sizes[:2]:
+            ds = self.scan(size)
+            network = self.networks()["network 0"].resized(self.config.geometry(size).shape)
+            q = network.order_parameter(snapshots.as_xy(ds)[0])
+            ratios.append(scaling.cumulant_ratio(q.reshape(ds["energy"].shape)))
+        small, large = ratios
+        if small.values.max() < 2 / 3 or small.values.min() > 2 / 3:
             raise ValueError(
-                f"The scan must run from one phase into the other, but at L = {size} it shows one between "
-                f"h = {fields[0]:g} and {fields[-1]:g} only."
+                f"The scan must run from one phase into the other, but it shows one between h = {fields[0]:g} and "
+                f"{fields[-1]:g} only: its cumulant ratios lie between {small.values.min():.3g} and "
+                f"{small.values.max():.3g}."
             )
-        return float(np.interp(2 / 3, ratio[[k, k - 1]], fields[[k, k - 1]]))
+        difference = large.values - small.values
+        k = int(np.cumsum(difference / np.hypot(small.errors, large.errors))[:-1].argmax())
+        left, right = difference[k], difference[k + 1]
+        part = left / (left - right) if left > 0 > right else 0.5
+        return float(fields[k] + part * (fields[k + 1] - fields[k]))
 
     def _centre(self, size: int) -> float:
-        """Where the window of a size is put: where the ratios of the two sizes before it cross, or a first guess.
-
-        The guess comes from the scan of the largest size, the closest to the transition.
-        """
+        """Where the window of a size is put: where the ratios of the two sizes before it cross, or a first guess."""
         sizes = self.config.sizes
         k = sizes.index(size)
         if k >= 2:
@@ -296,7 +304,7 @@ class Journey:
                     second_parameter=pair[1]["parameter"].values,
                     rng=self._seed(3, size),
                 ).mean
-        return self._half_way(sizes[-1])
+        return self._first_guess()
 
     def _window(self, size: int) -> xr.Dataset:
         """Moments of all order parameters near the transition, (learner, parameter, group)."""
@@ -304,7 +312,9 @@ class Journey:
         centre = self.folder.step(f"{self._name(size)}-centre", [config, size], lambda: {"field": self._centre(size)})[
             "field"
         ]
-        fields = centre * (1 + config.half_width / size * np.linspace(-1, 1, config.n_fields))
+        # The first guess is coarse: the first two windows are twice as wide.
+        width = config.half_width * (1 if size in config.sizes[2:] else 2) / size
+        fields = centre * (1 + min(width, 0.5) * np.linspace(-1, 1, config.n_fields))
         settings = replace(
             config.scan_config(size),
             fields=tuple(float(h) for h in fields),
@@ -357,19 +367,24 @@ class Journey:
     def _collapse(self, windows: list[xr.Dataset]) -> dict[str, Any]:
         names = [str(name) for name in windows[0]["learner"].values]
         seeds = [name for name in names if name.startswith("network")]
-        scans = {name: collapse_of(windows, name) for name in names}
+        scans = {name: collapse_of(windows, name) for name in seeds}
         found: dict[str, Any] = {"network": []}
         for k, quantity in enumerate(("critical_point", "nu")):
             parts = [Estimate(getattr(scans[name], quantity).mean, scans[name].statistical[k]) for name in seeds]
             spread = float(np.sqrt(np.mean([scans[name].window[k] ** 2 for name in seeds])))
             found["network"] += _pair(scaling.join_errors(parts, window=spread).estimate)
-        for name in names:
-            if name not in seeds:
-                found[name] = [*_pair(scans[name].critical_point), *_pair(scans[name].nu)]
+        others = [name for name in names if name not in seeds]
+        for name in others:
+            try:
+                scan = collapse_of(windows, name)
+            except ValueError:  # what this learner takes for order does not scale: it has no critical field to report
+                found[name] = [math.nan] * 4
+            else:
+                found[name] = [*_pair(scan.critical_point), *_pair(scan.nu)]
         sizes, fields, values, errors = points_of(windows, seeds[0])
         # States lag behind the field in one direction, so that this part of the error does not average out.
         state = float(np.mean(windows[-1]["state_error"].values))
-        for key in ("network", *(name for name in names if name not in seeds)):
+        for key in ("network", *others):
             found[key][1] = math.hypot(found[key][1], state)
         found["state_error"] = state
         found["points"] = {"size": sizes, "field": fields, "ratio": values, "error": errors}

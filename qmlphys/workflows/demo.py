@@ -1,4 +1,4 @@
-"""The whole demonstration in one report: phases from snapshots, neural ground states, circuits on a fake device."""
+"""The whole demonstration in one report: phases, neural ground states, generative models, circuits on a fake device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 from os import PathLike
 
-from qmlphys.workflows import ground_state, ising_phases, quantum_circuits
+from qmlphys.workflows import generative, ground_state, ising_phases, quantum_circuits
+from qmlphys.workflows.generative import GenerativeConfig
 from qmlphys.workflows.ground_state import PhasesConfig
 from qmlphys.workflows.ising_phases import IsingPhasesConfig
 from qmlphys.workflows.outcome import Outcome
@@ -35,6 +36,8 @@ class DemoConfig:
         Settings of the second part.
     circuits : QuantumCircuitsConfig
         Settings of the third part.
+    generative_models : GenerativeConfig
+        Settings of the fourth part.
 
     Examples
     --------
@@ -45,6 +48,7 @@ class DemoConfig:
     phases: IsingPhasesConfig = field(default_factory=IsingPhasesConfig)
     ground_states: PhasesConfig = field(default_factory=ground_state.demo_config)
     circuits: QuantumCircuitsConfig = field(default_factory=QuantumCircuitsConfig)
+    generative_models: GenerativeConfig = field(default_factory=generative.demo_config)
 
     @classmethod
     def seeded(cls, seed: int) -> DemoConfig:
@@ -60,7 +64,12 @@ class DemoConfig:
         DemoConfig
             For `run`.
         """
-        return cls(IsingPhasesConfig(seed=seed), ground_state.demo_config(seed=seed), QuantumCircuitsConfig(seed=seed))
+        return cls(
+            IsingPhasesConfig(seed=seed),
+            ground_state.demo_config(seed=seed),
+            QuantumCircuitsConfig(seed=seed),
+            generative.demo_config(seed=seed),
+        )
 
 
 def run(
@@ -101,11 +110,13 @@ def run(
     started = time.perf_counter()
     config = config or DemoConfig()
     folder = RunFolder(out, workflow="demo", fresh=fresh)
-    steps = Steps(ising_phases.N_STEPS + ground_state.N_STEPS + quantum_circuits.N_STEPS, shown=progress)
+    parts = (ising_phases, ground_state, quantum_circuits, generative)
+    steps = Steps(sum(part.N_STEPS for part in parts), shown=progress)
     panels = [
         ising_phases.panel(config.phases, folder, steps=steps, bars=bars),
         ground_state.panel(config.ground_states, folder, steps=steps),
         quantum_circuits.panel(config.circuits, folder, steps=steps),
+        generative.panel(config.generative_models, folder, steps=steps),
     ]
     report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
     rows = [row for panel in panels for row in panel.rows]

@@ -1,4 +1,4 @@
-"""The demonstration holds the ground states between its classical and its circuit part."""
+"""The demonstration holds all its parts, in order, from one seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qmlphys.workflows import demo
 from qmlphys.workflows.runs import Panel
 
 
-def test_three_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
     def part(name: str) -> Any:
@@ -22,10 +22,11 @@ def test_three_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
         return panel
 
-    for name in ("ising_phases", "ground_state", "quantum_circuits"):
+    names = ["ising_phases", "ground_state", "quantum_circuits", "generative"]
+    for name in names:
         monkeypatch.setattr(getattr(demo, name), "panel", part(name))
     found = demo.run(out=tmp_path)
-    assert begun == ["ising_phases", "ground_state", "quantum_circuits"]
+    assert begun == names
     assert [row.name for row in found.rows] == begun
     page = found.report.read_text(encoding="utf-8")
     places = [page.index(f"<h2>{name}</h2>") for name in begun]
@@ -35,4 +36,5 @@ def test_three_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_one_seed_reaches_all_parts() -> None:
     config = demo.DemoConfig.seeded(5)
     assert (config.phases.seed, config.ground_states.seed, config.circuits.seed) == (5, 5, 5)
+    assert config.generative_models.seed == 5
     assert max(config.ground_states.sizes) <= 32

@@ -74,21 +74,31 @@ def test_wrong_settings_are_named() -> None:
         QuantumCircuitsConfig(tones=(700.0,))
 
 
-def test_the_demo_joins_both_parts(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def phases(_config: object, _folder: RunFolder, *, steps: Steps, bars: bool) -> Panel:
         return Panel("Phases", "Of matter.", [Row("T_c", 2.27, 0.01, 2.269)], {})
 
     def ground_states(_config: object, _folder: RunFolder, *, steps: Steps) -> Panel:
         return Panel("Ground states", "Of chains.", [Row("h_c", 1.0, 0.01, 1.0)], {})
 
+    def generative(_config: object, _folder: RunFolder, *, steps: Steps) -> Panel:
+        return Panel("Generative models", "Of snapshots.", [Row("NLL", 3.4012, 0.0, 3.4012)], {})
+
     monkeypatch.setattr(demo.ising_phases, "panel", phases)
     monkeypatch.setattr(demo.ground_state, "panel", ground_states)
+    monkeypatch.setattr(demo.generative, "panel", generative)
     out = tmp_path / "demo"
     found = demo.run(demo.DemoConfig(circuits=QuantumCircuitsConfig()), out=out)
     page = found.report.read_text(encoding="utf-8")
     assert page.index("<h2>Phases</h2>") < page.index(f"<h2>{quantum_circuits.TITLE}</h2>")
     assert [row.section for row in rows_of(out)][:3] == ["Phases", "Ground states", quantum_circuits.TITLE]
-    assert len(rows_of(out)) == 2 + len(rows_of(folder))
+    assert rows_of(out)[-1].section == "Generative models"
+    assert len(rows_of(out)) == 3 + len(rows_of(folder))
     settings = json.loads((out / "settings.json").read_text())
     assert settings["config"]["circuits"]["device"] == "fake_torino"
-    assert [section["title"] for section in settings["sections"]] == ["Phases", "Ground states", quantum_circuits.TITLE]
+    assert [section["title"] for section in settings["sections"]] == [
+        "Phases",
+        "Ground states",
+        quantum_circuits.TITLE,
+        "Generative models",
+    ]
