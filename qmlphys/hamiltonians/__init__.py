@@ -2,7 +2,7 @@
 
 `Ising` is classical. The others are quantum models in Pauli matrices, `SpinHalf`: a sum of Pauli strings
 (`to_pauli`), a sparse matrix (`to_sparse`), and connected configurations with their matrix elements (`connected`,
-`flip_terms`). Bit 0 is spin +1, and site i has weight 2^i.
+`flip_terms`). Bit 0 is spin +1, and site i has weight 2^i. Fermions on spins: `qmlphys.hamiltonians.fermi_hubbard`.
 """
 
 from qmlphys.hamiltonians._flip_terms import FlipTerms

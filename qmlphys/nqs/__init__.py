@@ -104,8 +104,11 @@ _HOMES = {
 _MODULES = (
     "ansatz",
     "constructions",
+    "ensembles",
+    "infinite_width",
     "local_energy",
     "natural_gradient",
+    "neural_tangent",
     "samplers",
     "schedules",
     "states",
