@@ -18,6 +18,7 @@ def main() -> None:
         ["confusion.py"],
         ["circuits.py"],
         ["nqs.py", "--accuracy"],
+        ["generative.py"],
     ):
         print(f"== {arguments[0]}", flush=True)
         code = subprocess.run([sys.executable, str(HERE / arguments[0]), *arguments[1:]], check=False).returncode

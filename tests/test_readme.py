@@ -15,11 +15,10 @@ from qmlphys.exact import critical_temperature
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(
-    r"^(qmlphys [a-z]+(?: (?:sample|supervised|clustering|confusion|qft|hhl|ground-state|scan|phases))?) .*  ",
-    README,
-    re.MULTILINE,
+SECOND_WORDS = (
+    "sample|supervised|clustering|confusion|qft|hhl|ground-state|scan|phases|fit|compile|run|battery|features"
 )
+COMMANDS = re.findall(rf"^(qmlphys [a-z]+(?: (?:{SECOND_WORDS}))?) .*  ", README, re.MULTILINE)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -56,6 +55,16 @@ def test_the_circuit_is_run_and_submitted(tmp_path):
     # The transform of |000> is uniform: all 8 outcomes, 1000 shots.
     assert len(at_once) == len(fetched) == 8
     assert sum(at_once.values()) == sum(fetched.values()) == 1000
+
+
+def test_the_born_machine_draws_bars_and_stripes():
+    done = subprocess.run([sys.executable, "-W", "error", "-c", BLOCKS[3]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    nll, least, n_gates, valid = map(float, done.stdout.split())
+    assert least <= nll + 1e-12
+    assert nll < least + 1e-6
+    assert n_gates < 300
+    assert valid == 1
 
 
 def test_the_make_targets_exist():

@@ -16,6 +16,7 @@ from typing import Annotated, cast
 import typer
 
 from qmlphys.cli import _quantum
+from qmlphys.cli._entanglement import entanglement
 from qmlphys.cli._generative import generative
 from qmlphys.cli._nqs import nqs
 from qmlphys.cli._phases import ising, phases, temperatures_of
@@ -38,6 +39,7 @@ app.add_typer(ising, name="ising")
 app.add_typer(phases, name="phases")
 app.add_typer(nqs, name="nqs")
 app.add_typer(generative, name="generative")
+app.add_typer(entanglement, name="entanglement")
 _quantum.register(app)
 
 

@@ -8,6 +8,14 @@ Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.pha
 from __future__ import annotations
 
 from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys.plotting._entanglement import (
+    entropy_curves,
+    growth_laws,
+    kernel_distances,
+    kernel_spectra,
+    parameter_counts,
+    training_flow,
+)
 from qmlphys.plotting._generative import correlations, generated_images, residuals, success_probability
 from qmlphys.plotting._generative_training import loss_curve, training_starts
 from qmlphys.plotting._nqs import convergence, phase_diagram, v_scores
@@ -26,13 +34,18 @@ __all__ = [
     "curve",
     "curves",
     "data_collapse",
+    "entropy_curves",
     "estimates",
     "figure",
     "generated_images",
+    "growth_laws",
     "histogram",
     "indicator",
+    "kernel_distances",
+    "kernel_spectra",
     "loss_curve",
     "network_output",
+    "parameter_counts",
     "phase_diagram",
     "plane",
     "residuals",
@@ -40,6 +53,7 @@ __all__ = [
     "snapshot_grid",
     "spectrum",
     "success_probability",
+    "training_flow",
     "training_starts",
     "v_scores",
 ]

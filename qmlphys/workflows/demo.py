@@ -1,4 +1,4 @@
-"""The whole demonstration in one report: phases, neural ground states, generative models, circuits on a fake device."""
+"""The whole demonstration in one report: phases, ground states, circuits, generative models, entanglement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 from os import PathLike
 
-from qmlphys.workflows import generative, ground_state, ising_phases, quantum_circuits
+from qmlphys.workflows import entanglement_scaling, generative, ground_state, ising_phases, quantum_circuits
+from qmlphys.workflows.entanglement_scaling import OverviewConfig
 from qmlphys.workflows.generative import GenerativeConfig
 from qmlphys.workflows.ground_state import PhasesConfig
 from qmlphys.workflows.ising_phases import IsingPhasesConfig
@@ -38,6 +39,8 @@ class DemoConfig:
         Settings of the third part.
     generative_models : GenerativeConfig
         Settings of the fourth part.
+    entanglement : OverviewConfig
+        Settings of the fifth part.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class DemoConfig:
     ground_states: PhasesConfig = field(default_factory=ground_state.demo_config)
     circuits: QuantumCircuitsConfig = field(default_factory=QuantumCircuitsConfig)
     generative_models: GenerativeConfig = field(default_factory=generative.demo_config)
+    entanglement: OverviewConfig = field(default_factory=entanglement_scaling.demo_config)
 
     @classmethod
     def seeded(cls, seed: int) -> DemoConfig:
@@ -69,6 +73,7 @@ class DemoConfig:
             ground_state.demo_config(seed=seed),
             QuantumCircuitsConfig(seed=seed),
             generative.demo_config(seed=seed),
+            entanglement_scaling.demo_config(seed=seed),
         )
 
 
@@ -110,13 +115,14 @@ def run(
     started = time.perf_counter()
     config = config or DemoConfig()
     folder = RunFolder(out, workflow="demo", fresh=fresh)
-    parts = (ising_phases, ground_state, quantum_circuits, generative)
+    parts = (ising_phases, ground_state, quantum_circuits, generative, entanglement_scaling)
     steps = Steps(sum(part.N_STEPS for part in parts), shown=progress)
     panels = [
         ising_phases.panel(config.phases, folder, steps=steps, bars=bars),
         ground_state.panel(config.ground_states, folder, steps=steps),
         quantum_circuits.panel(config.circuits, folder, steps=steps),
         generative.panel(config.generative_models, folder, steps=steps),
+        entanglement_scaling.panel(config.entanglement, folder, steps=steps),
     ]
     report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
     rows = [row for panel in panels for row in panel.rows]

@@ -87,13 +87,18 @@ def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(demo.ising_phases, "panel", phases)
     monkeypatch.setattr(demo.ground_state, "panel", ground_states)
     monkeypatch.setattr(demo.generative, "panel", generative)
+
+    def entanglement(_config: object, _folder: RunFolder, *, steps: Steps) -> Panel:
+        return Panel("Entanglement", "Of networks.", [Row("S", 1.0, 0.01, 1.0)], {})
+
+    monkeypatch.setattr(demo.entanglement_scaling, "panel", entanglement)
     out = tmp_path / "demo"
     found = demo.run(demo.DemoConfig(circuits=QuantumCircuitsConfig()), out=out)
     page = found.report.read_text(encoding="utf-8")
     assert page.index("<h2>Phases</h2>") < page.index(f"<h2>{quantum_circuits.TITLE}</h2>")
     assert [row.section for row in rows_of(out)][:3] == ["Phases", "Ground states", quantum_circuits.TITLE]
-    assert rows_of(out)[-1].section == "Generative models"
-    assert len(rows_of(out)) == 3 + len(rows_of(folder))
+    assert [row.section for row in rows_of(out)][-2:] == ["Generative models", "Entanglement"]
+    assert len(rows_of(out)) == 4 + len(rows_of(folder))
     settings = json.loads((out / "settings.json").read_text())
     assert settings["config"]["circuits"]["device"] == "fake_torino"
     assert [section["title"] for section in settings["sections"]] == [
@@ -101,4 +106,5 @@ def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pyt
         "Ground states",
         quantum_circuits.TITLE,
         "Generative models",
+        "Entanglement",
     ]
