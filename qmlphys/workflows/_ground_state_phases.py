@@ -65,9 +65,9 @@ class PhasesConfig:
         Sweeps between draws.
     n_fields : int
         Fields near the transition, for each size.
-    half_width : float
-        Half of that window: |h / h_0 - 1| L at its ends, with h_0 from the sizes before; twice that for the first two
-        sizes, whose h_0 is a guess.
+    half_width : float, optional
+        Half of that window, 1.6 on chains and 1 on squares, whose sizes are smaller: |h / h_0 - 1| L at its ends, with
+        h_0 from the sizes before; twice that for the first two sizes, whose h_0 is a guess.
     recipe : Recipe
         How states are trained; its target ends the training of the scan's states only.
     n_first_steps, n_steps, n_window_steps : int
@@ -96,7 +96,7 @@ class PhasesConfig:
     n_draws: int = 60
     n_skip: int = 8
     n_fields: int = 7
-    half_width: float = 1.6
+    half_width: float | None = None
     recipe: Recipe = field(default_factory=lambda: Recipe(target=3e-5))
     n_first_steps: int = 150
     n_steps: int = 80
@@ -106,6 +106,8 @@ class PhasesConfig:
     def __post_init__(self) -> None:
         for name in ("sizes", "ends", "moved_down", "moved_up"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.half_width is None:
+            object.__setattr__(self, "half_width", 1.6 if self.lattice == "chain" else 1.0)
         if len(set(self.sizes)) < 2 or list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"Argument `sizes` must hold at least two growing sizes, but it is {self.sizes}.")
         if self.training_size not in self.sizes:
@@ -119,9 +121,14 @@ class PhasesConfig:
         for name in ("n_scan", "n_fields"):
             if getattr(self, name) < 5:
                 raise ValueError(f"Argument `{name}` must be at least 5, but it is {getattr(self, name)}.")
-        if not 0 < self.half_width * 2 < min(self.sizes):
+        if not 0 < self.width < min(self.sizes) / 2:
             raise ValueError(f"Argument `half_width` must be positive and below L / 2, but it is {self.half_width}.")
         self.scan_config(self.sizes[0])  # names and numbers that both share
+
+    @property
+    def width(self) -> float:
+        """The half width of a window, as a number."""
+        return float(self.half_width or 0.0)
 
     @property
     def scale(self) -> int:
@@ -313,7 +320,7 @@ class Journey:
             "field"
         ]
         # The first guess is coarse: the first two windows are twice as wide.
-        width = config.half_width * (1 if size in config.sizes[2:] else 2) / size
+        width = config.width * (1 if size in config.sizes[2:] else 2) / size
         fields = centre * (1 + min(width, 0.5) * np.linspace(-1, 1, config.n_fields))
         settings = replace(
             config.scan_config(size),

@@ -238,3 +238,15 @@ def test_the_transition_is_found_without_being_known(tmp_path: Path) -> None:
     assert again.rows == found.rows
     assert found.n_resumed == 0
     assert again.n_resumed >= 3 * ground_state.demo_config().n_scan  # every state of the scans, and more
+
+
+@pytest.mark.slow
+def test_the_transition_of_squares_is_found(tmp_path: Path) -> None:
+    config = PhasesConfig(lattice="square", sizes=(4, 6, 8), training_size=6, n_scan=11)
+    rows = {row.name: row for row in ground_state.phases(config, out=tmp_path).rows}
+    for name in ("h_c, CNN", "h_c, clustering", "h_c, magnetisation"):
+        row = rows[name]
+        assert row.error is not None
+        assert 0 < row.error < 0.1
+        assert abs(row.value - 3.04433) < 3.5 * row.error
+        assert abs(row.value / 3.04433 - 1) < 0.02
