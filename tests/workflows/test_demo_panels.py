@@ -12,7 +12,7 @@ from qmlphys.workflows import demo
 from qmlphys.workflows.runs import Panel
 
 
-def test_four_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
     def part(name: str) -> Any:
@@ -22,7 +22,7 @@ def test_four_parts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
         return panel
 
-    names = ["ising_phases", "ground_state", "quantum_circuits", "generative"]
+    names = ["ising_phases", "ground_state", "quantum_circuits", "generative", "entanglement_scaling"]
     for name in names:
         monkeypatch.setattr(getattr(demo, name), "panel", part(name))
     found = demo.run(out=tmp_path)
