@@ -33,17 +33,10 @@ BARS_AIM = 3.4013
 Rows = NDArray[np.int8]
 
 
-def bars_and_stripes(size: int) -> Rows:
-    """Return all patterns whose rows, or whose columns, are each of one colour."""
-    found = set()
-    for line in itertools.product((0, 1), repeat=size):
-        found |= {tuple(np.repeat(line, size).tolist()), tuple(np.tile(line, size).tolist())}
-    return np.array(sorted(found), dtype=np.int8)
-
-
 def measure_bars(n_repeats: int = 5) -> Iterator[dict[str, Any]]:
     """Train on the 30 patterns of the 4 x 4 lattice from several seeds."""
     from qmlphys.generative import BornMachine
+    from qmlphys.workflows.generative import bars_and_stripes
 
     X = bars_and_stripes(4)
     seconds, cpu_seconds, found, steps = [], [], [], []

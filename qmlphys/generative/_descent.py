@@ -152,7 +152,7 @@ def descend(
                 if schedule.learning_rate is None:
                     following, nll = _quasi_newton_step(problem, state, batch)
                 else:
-                    following = _adam_pass(problem, state, train, batch, rng, schedule)
+                    following = _adam_pass(problem, state, train, batch, rng, schedule.learning_rate)
                     nll = problem.nll(following.theta, batch)
                 if not following.finished:
                     record(following.theta, nll)
@@ -252,10 +252,9 @@ def _adam_pass(
     train: NDArray[np.int8],
     whole: Any,
     rng: np.random.Generator,
-    schedule: Schedule,
+    learning_rate: float,
 ) -> _State:
     """One pass over the rows in random order (Kingma and Ba, ICLR 2015)."""
-    assert schedule.learning_rate is not None  # noqa: S101 - for the type checker
     theta = state.theta
     first = state.first if state.first.size else np.zeros_like(theta)
     second = state.second if state.second.size else np.zeros_like(theta)
@@ -269,7 +268,7 @@ def _adam_pass(
         first = _BETA_1 * first + (1 - _BETA_1) * gradient
         second = _BETA_2 * second + (1 - _BETA_2) * gradient**2
         mean, square = first / (1 - _BETA_1**n_updates), second / (1 - _BETA_2**n_updates)
-        theta = theta - schedule.learning_rate * mean / (np.sqrt(square) + _EPSILON)
+        theta = theta - learning_rate * mean / (np.sqrt(square) + _EPSILON)
     return replace(state, theta=theta, first=first, second=second, n_updates=n_updates)
 
 

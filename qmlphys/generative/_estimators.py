@@ -19,6 +19,7 @@ from qmlphys.generative._training import Checkpoint, Trace
 
 __all__ = [
     "SMALLEST",
+    "LikelihoodMixin",
     "check_alphabet",
     "check_settings",
     "file_header",
@@ -33,6 +34,27 @@ __all__ = [
 
 SMALLEST = 1e-13
 """The smallest conditional probability of a known bit; below stands rounding."""
+
+
+class LikelihoodMixin:
+    """The score of every model of this room: the mean of its exact `score_samples`."""
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002 - scikit-learn passes y
+        """Return the mean of `score_samples`, in nats a row.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+            Bits or spins.
+        y : None
+            Ignored; there for scikit-learn.
+
+        Returns
+        -------
+        float
+            Mean log-likelihood.
+        """
+        return float(self.score_samples(X).mean())  # type: ignore[attr-defined]
 
 
 def positive_number(name: str, value: Any, *, least: float, most: float = math.inf) -> float:

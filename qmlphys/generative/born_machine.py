@@ -15,6 +15,7 @@ from qmlphys._groups import group_indices
 from qmlphys.generative._born_training import BornTraining
 from qmlphys.generative._conditional import draw, known_bits
 from qmlphys.generative._data import Binary, as_bits, held_out_rows, in_alphabet, plain
+from qmlphys.generative._estimators import LikelihoodMixin
 from qmlphys.generative._file import ModelFileError
 from qmlphys.generative._training import Checkpoint, Trace
 from qmlphys.mps import MatrixProductState
@@ -24,7 +25,7 @@ __all__ = ["BornMachine"]
 _MAX_BOND = 4096
 
 
-class BornMachine(BaseEstimator):
+class BornMachine(LikelihoodMixin, BaseEstimator):
     """Learn a distribution of bits or spins as the square of a matrix product state.
 
     q(x) = |psi(x)|^2 / <psi|psi>, with psi(x) = A_0[x_0] A_1[x_1] ... The sites lie on a chain in the order of the
@@ -235,23 +236,6 @@ class BornMachine(BaseEstimator):
         check_is_fitted(self, "state_")
         bits, _ = as_bits(X, n_sites=self.n_features_in_, alphabet=self.alphabet_)
         return 2 * (self.state_.log_amplitudes(in_alphabet(bits, "spins")).real - self.state_.log_norm)
-
-    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Return the mean of `score_samples`: the log-likelihood a row, in nats.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_sites)
-            Bits or spins.
-        y : ignored
-            For scikit-learn's pipelines.
-
-        Returns
-        -------
-        float
-            Its negative is the NLL.
-        """
-        return float(self.score_samples(X).mean())
 
     def sample(
         self, n_samples: int = 1, rng: np.random.Generator | int | None = None, *, given: ArrayLike | None = None

@@ -29,7 +29,14 @@ from qmlphys.generative._circuit_training import (
     string_weights,
 )
 from qmlphys.generative._data import Binary, as_bits, held_out_rows, in_alphabet, plain
-from qmlphys.generative._estimators import check_alphabet, check_settings, forced_columns, generator, positive_number
+from qmlphys.generative._estimators import (
+    LikelihoodMixin,
+    check_alphabet,
+    check_settings,
+    forced_columns,
+    generator,
+    positive_number,
+)
 from qmlphys.generative._pennylane import GateSequence, Simulator, read_circuit
 from qmlphys.generative._training import Checkpoint, Trace
 
@@ -40,7 +47,7 @@ Vector = NDArray[np.float64]
 _SECONDS_BETWEEN_WRITES = 10.0
 
 
-class CircuitBornMachine(BaseEstimator):
+class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
     """Learn bits with a circuit: p(x) = |<x|U(theta)|0>|^2.
 
     The gradient is exact: with the derivatives of the loss by the probabilities held fixed, it is that of one
@@ -297,10 +304,6 @@ class CircuitBornMachine(BaseEstimator):
         check_is_fitted(self, "probabilities_")
         bits, _ = as_bits(X, n_sites=self.n_features_in_, alphabet=self.alphabet_)
         return log(self.probabilities_[bits_to_integers(bits)])
-
-    def score(self, X: ArrayLike, y: None = None) -> float:  # noqa: ARG002
-        """Return the mean of `score_samples`, in nats a row."""
-        return float(self.score_samples(X).mean())
 
     def gradient(self, X: ArrayLike) -> Vector:
         """Return the gradient of `score(X)` by the parameters.

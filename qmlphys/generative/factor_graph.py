@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from qmlphys._arguments import whole_number
 from qmlphys.generative._data import Binary, as_bits, in_alphabet
 from qmlphys.generative._estimators import (
+    LikelihoodMixin,
     check_alphabet,
     check_settings,
     file_header,
@@ -32,7 +33,7 @@ from qmlphys.generative.graph_model import GraphGenerativeModel
 __all__ = ["FactorGraphModel", "from_factor_graph"]
 
 
-class FactorGraphModel(BaseEstimator):
+class FactorGraphModel(LikelihoodMixin, BaseEstimator):
     """Learn the distribution of snapshots as a product of positive factors, p(x) = prod_a f_a(x_a) / Z.
 
     The classical model beside `GraphGenerativeModel`: a Markov random field, or Boltzmann machine without hidden units,
@@ -209,18 +210,6 @@ class FactorGraphModel(BaseEstimator):
         check_is_fitted(self, "tables_")
         bits, _ = as_bits(X, n_sites=self.n_features_in_, alphabet=self.alphabet_)
         return self._networks.energies(tuple(np.log(table) for table in self.tables_), bits) - self._log_norm
-
-    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Return the mean of `score_samples`, in nats a row.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_sites)
-            Bits or spins.
-        y : None
-            Ignored; there for scikit-learn.
-        """
-        return float(self.score_samples(X).mean())
 
     def sample(
         self, n_samples: int = 1, rng: np.random.Generator | int | None = None, *, given: ArrayLike | None = None

@@ -14,6 +14,7 @@ from qmlphys._arguments import whole_number
 from qmlphys.generative._data import Binary, as_bits, in_alphabet, packed, plain
 from qmlphys.generative._estimators import (
     SMALLEST,
+    LikelihoodMixin,
     check_alphabet,
     check_settings,
     file_header,
@@ -37,7 +38,7 @@ _SINGULAR = 1e12
 _ADAM_RATE = 0.05
 
 
-class GraphGenerativeModel(BaseEstimator):
+class GraphGenerativeModel(LikelihoodMixin, BaseEstimator):
     """Learn the distribution of snapshots as measurement outcomes of a graph state with a matrix on each qubit.
 
     The state is |Q> = (M_0 x M_1 x ...) |G> with the graph state |G> = prod CZ |+>^n, and a row of data is what one
@@ -251,18 +252,6 @@ class GraphGenerativeModel(BaseEstimator):
         bits, _ = as_bits(X, n_sites=self.n_features_in_, alphabet=self.alphabet_)
         rows, inverse = np.unique(bits, axis=0, return_inverse=True)
         return self._networks.log_likelihood(self.matrices_, rows)[inverse.reshape(-1)]
-
-    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Return the mean of `score_samples`, in nats a row.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, n_visible)
-            Bits or spins.
-        y : None
-            Ignored; there for scikit-learn.
-        """
-        return float(self.score_samples(X).mean())
 
     def sample(
         self, n_samples: int = 1, rng: np.random.Generator | int | None = None, *, given: ArrayLike | None = None
