@@ -152,7 +152,9 @@ def descend(
                 if schedule.learning_rate is None:
                     following, nll = _quasi_newton_step(problem, state, batch)
                 else:
-                    following = _adam_pass(problem, state, train, batch, rng, schedule.learning_rate)
+                    following = _adam_pass(
+                        problem, state, train, batch, rng, schedule.batch_size, schedule.learning_rate
+                    )
                     nll = problem.nll(following.theta, batch)
                 if not following.finished:
                     record(following.theta, nll)
@@ -252,6 +254,7 @@ def _adam_pass(
     train: NDArray[np.int8],
     whole: Any,
     rng: np.random.Generator,
+    batch_size: int | None,
     learning_rate: float,
 ) -> _State:
     """One pass over the rows in random order (Kingma and Ba, ICLR 2015)."""
@@ -259,7 +262,7 @@ def _adam_pass(
     first = state.first if state.first.size else np.zeros_like(theta)
     second = state.second if state.second.size else np.zeros_like(theta)
     n_updates = state.n_updates
-    size = len(train) if schedule.batch_size is None else min(schedule.batch_size, len(train))
+    size = len(train) if batch_size is None else min(batch_size, len(train))
     order = None if size == len(train) else rng.permutation(len(train))
     for begin in range(0, len(train), size):
         part = whole if order is None else problem.prepare(*packed(train[order[begin : begin + size]]))
