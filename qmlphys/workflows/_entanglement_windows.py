@@ -25,6 +25,12 @@ __all__ = [
 
 Maker: TypeAlias = Callable[[int, np.random.Generator], Any]
 MAX_SITES = 24
+# States of few nonlinearities have few Schmidt values: so many rows are tried in place of all, and taken where the
+# weight outside is below what a sum of doubles resolves.
+_FEW = (64, 256)
+_N_TESTS = 8
+_NEGLIGIBLE = 1e-15
+_HOPELESS = 1e-6  # so much outside the first try is not gone at the second
 
 
 def window_entropies(
@@ -33,7 +39,7 @@ def window_entropies(
     """Return entropies of cyclic blocks of several lengths that begin at the same sites, in nats.
 
     The density matrix of the longest block is built once a start; the others are partial traces of it, so that all
-    lengths together cost little more than the longest one.
+    lengths together cost little more than the longest one. Of states with few Schmidt values only a factor of it is.
 
     Parameters
     ----------
@@ -86,17 +92,45 @@ def window_entropies(
         # Sites are turned round so that the block begins at site 0.
         turned = psi.reshape(1 << (n_sites - first), 1 << first).T
         rows = np.ascontiguousarray(turned).reshape(-1, 1 << max(wanted))
-        density = _gram(rows)
+        factor = _compressed(rows)
+        density = np.empty((0, 0)) if factor is not None else _gram(rows)
         by_length = {}
         for length in range(max(wanted), 0, -1):
+            if factor is not None and len(factor) >= factor.shape[1]:
+                density, factor = _gram(factor), None
             if length in wanted:
-                values = np.linalg.eigvalsh(density).clip(min=0.0)
+                values = np.linalg.eigvalsh(density if factor is None else factor @ factor.conj().T).clip(min=0.0)
                 by_length[length] = entanglement.renyi_entropy(values, order=order)
             half = 1 << (length - 1)
-            parts = density.reshape(2, half, 2, half)
-            density = parts[0, :, 0, :] + parts[1, :, 1, :]
+            if factor is None:
+                parts = density.reshape(2, half, 2, half)
+                density = parts[0, :, 0, :] + parts[1, :, 1, :]
+            else:
+                factor = factor.reshape(-1, half)
         found.append([by_length[length] for length in wanted])
     return np.array(found)
+
+
+def _compressed(rows: NDArray[Any]) -> NDArray[Any] | None:
+    """Return few rows with the same sum of psi psi^dagger, or None where few do not do.
+
+    The range of the matrix is found from random combinations of its columns (Halko, Martinsson, Tropp, SIAM Review 53,
+    217 (2011)); combinations that were not used for it then measure the weight that is left out.
+    """
+    for number in _FEW:
+        if rows.shape[1] < 4 * number:
+            return None
+        probes = np.random.default_rng(0).standard_normal((rows.shape[1], number + _N_TESTS))
+        images = rows @ probes
+        basis = np.linalg.qr(images[:, :number])[0]
+        tests = images[:, number:]
+        lost = tests - basis @ (basis.conj().T @ tests)
+        outside = np.linalg.norm(lost) ** 2 / _N_TESTS / np.linalg.norm(rows) ** 2
+        if outside <= _NEGLIGIBLE:
+            return basis.conj().T @ rows
+        if outside > _HOPELESS:
+            return None
+    return None
 
 
 def _gram(rows: NDArray[Any]) -> NDArray[Any]:
