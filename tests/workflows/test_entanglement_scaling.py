@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qmlphys import entanglement
 from qmlphys.nqs import ensembles
-from qmlphys.workflows import _entanglement_steps
+from qmlphys.workflows import _entanglement_steps, _entanglement_windows
 from qmlphys.workflows import _entanglement_wide as wide
 from qmlphys.workflows import entanglement_scaling as workflow
 from qmlphys.workflows._entanglement_steps import Journey, exact_states
@@ -64,6 +64,24 @@ def test_windows_are_the_entropies_of_their_sites(kind: str, order: float) -> No
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-11)
     assert found.std() > 0.1  # windows differ
+
+
+@pytest.mark.parametrize(("n_sites", "n_terms", "few"), [(16, 20, 64), (16, 200, None), (20, 120, 256)])
+def test_few_schmidt_values_are_found_from_few_rows(n_sites: int, n_terms: int, few: int | None) -> None:
+    rng = np.random.default_rng(n_terms)
+    half = n_sites // 2
+    # Schmidt values of the first half are those of the small matrix: its sides are isometries.
+    left, right = (np.linalg.qr(rng.standard_normal((1 << half, n_terms)))[0] for _ in range(2))
+    weights = np.exp(-0.15 * np.arange(n_terms))
+    psi = (right @ np.diag(weights) @ left.T).ravel()
+    compressed = _entanglement_windows._compressed(psi.reshape(-1, 1 << half))
+    assert (None if compressed is None else len(compressed)) == few
+    p = weights**2 / (weights**2).sum()
+    (found,) = workflow.window_entropies(psi, [0], lengths=[half, half - 1, 2])
+    assert found[0] == pytest.approx(-(p * np.log(p)).sum(), rel=1e-12)
+    assert found[2] == pytest.approx(entanglement.entropy(psi, [0, 1]), rel=1e-12)
+    if n_sites == 16:
+        assert found[1] == pytest.approx(entanglement.entropy(psi, range(half - 1)), rel=1e-12)
 
 
 @pytest.mark.parametrize(
