@@ -3,11 +3,15 @@
 #   make demo                      from an empty machine to runs/demo/report.html
 #   make test TORCH_INDEX=URL      the same with another build of torch (URL: an index from PyTorch's own site)
 #   make demo PYTHON=python3.12    with another Python
+#   make lab                       open the tutorials in a browser
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+TUTORIALS_STAMP := $(VENV)/.installed-tutorials
+LAB_STAMP := $(VENV)/.installed-lab
+DOCS_STAMP := $(VENV)/.installed-docs
 EXTRAS := test,aer,ibm
 
 # The first of these that is new enough; PYTHON=... on the command line overrides it.
@@ -25,13 +29,16 @@ REINSTALL := reinstall
 endif
 endif
 
-.PHONY: help demo test test-slow lint bench criticality clean reinstall
+.PHONY: help demo test test-slow lint tutorials lab docs bench criticality clean reinstall
 
 help:
 	@echo "make demo         sample, learn and report: runs/demo/report.html"
 	@echo "make test         the test suite"
 	@echo "make test-slow    the tests that take longer than ten seconds each"
 	@echo "make lint         ruff, ruff format and mypy"
+	@echo "make tutorials    execute all notebooks, two at a time"
+	@echo "make lab          open the notebooks in JupyterLab"
+	@echo "make docs         the documentation, docs/_build/html/index.html, checked in chromium (without: CHECK=--no-browser)"
 	@echo "make bench        speed and accuracy beside other packages"
 	@echo "make criticality  the long run: Tc and nu to four digits"
 	@echo "make clean        remove .venv and caches (runs/ stays)"
@@ -50,6 +57,16 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+tutorials: $(STAMP) $(TUTORIALS_STAMP)
+	$(BIN)/python -m tutorials
+
+lab: $(STAMP) $(LAB_STAMP)
+	$(BIN)/jupyter lab tutorials
+
+docs: $(STAMP) $(DOCS_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check.py $(CHECK)
+
 bench: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks
 
@@ -57,7 +74,7 @@ criticality: $(STAMP)
 	$(BIN)/qmlphys criticality
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/reference docs/commands docs/tutorials .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is made last, so that an interrupted installation is taken up again.
@@ -76,4 +93,9 @@ endif
 # The packages that the benchmarks measure beside this one; nothing else needs them.
 $(BENCH_STAMP): $(STAMP) benchmarks/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	@touch $@
+
+# What executes notebooks is small; JupyterLab, which shows them, and Sphinx come with their own targets.
+$(TUTORIALS_STAMP) $(LAB_STAMP) $(DOCS_STAMP): $(VENV)/.installed-%: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[$*]"
 	@touch $@

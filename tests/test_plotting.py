@@ -240,6 +240,18 @@ def test_circuit_drawing_has_a_box_a_gate_and_folds(tmp_path: Path) -> None:
         plotting.circuit_drawing(QuantumCircuit(1).compose(_many(2001)))
 
 
+def test_circuit_drawing_leaves_pyplot_alone() -> None:
+    """Qiskit writes a global phase with pyplot; a notebook would show a second, nearly empty picture."""
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    circuit = bell()
+    circuit.global_phase = 0.5
+    plotting.circuit_drawing(circuit)
+    assert pyplot.get_fignums() == before
+    assert circuit.global_phase == 0.5
+
+
 def _many(number: int) -> QuantumCircuit:
     circuit = QuantumCircuit(1)
     for _ in range(number):
@@ -289,3 +301,11 @@ def test_spectrum_sorts_frequencies_and_marks_peaks() -> None:
     assert list(ax.lines[-1].get_xdata()) == [0.24]
     with pytest.raises(ValueError, match="at least one spectrum"):
         plotting.spectrum({})
+
+
+def test_notebooks_show_a_figure_as_a_picture() -> None:
+    """Without pyplot matplotlib offers them text only; the same drawing gives the same bytes."""
+    first, second = (plotting.components({"one": [1.0, 2.0]}).figure._repr_png_() for _ in range(2))
+    assert first[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(first) > 2000
+    assert first == second

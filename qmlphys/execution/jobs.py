@@ -80,7 +80,7 @@ def submit(
     parameter_values : array_like of float, shape (n_points, n_parameters), optional
         Values of the circuit's free parameters: a sweep is one job.
     values : array_like of float, shape (n_points,), optional
-        The control parameter of each scan point.
+        The control parameter of each scan point; where several numbers change at once, their place in the sweep.
     name, units : str
         Of the control parameter.
     basis, model, lattice : str
@@ -371,6 +371,16 @@ def history(job_id: str) -> list[Event]:
     ------
     ValueError
         If there is no such job.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=folder):
+    ...     history("0123")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
     book = Ledger()
     return book.history(book.find(job_id).row)
@@ -399,6 +409,16 @@ def submit_again(job_id: str) -> str:
     JobError
         If the job is being computed or done, may still be under way (within a minute of its last sending), or could
         not be sent.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=folder):
+    ...     submit_again("0123")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
     book = Ledger()
     found = book.find(job_id)
@@ -439,6 +459,16 @@ def restore(job_id: str) -> Job:
         If there is no such job.
     JobError
         If the job is not done, or the service does not answer.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=folder):
+    ...     restore("0123")
+    Traceback (most recent call last):
+        ...
+    ValueError: ...
     """
     book = Ledger()
     found = book.find(job_id)

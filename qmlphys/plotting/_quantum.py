@@ -29,7 +29,7 @@ def circuit_drawing(circuit: QuantumCircuit, *, fold: int = 25, ax: Axes | None 
     Parameters
     ----------
     circuit : qiskit.QuantumCircuit
-        At most 2,000 instructions; draw a part of a longer one.
+        At most 2,000 instructions; draw a part of a longer one. Its global phase is not shown.
     fold : int
         Gates in a line before the drawing goes on below; -1 for a single line.
     ax : matplotlib.axes.Axes, optional
@@ -66,8 +66,10 @@ def circuit_drawing(circuit: QuantumCircuit, *, fold: int = 25, ax: Axes | None 
             width=float(np.clip(1.8 + 0.55 * width, 3.6, 14)),
             height=float(np.clip(0.9 + 0.42 * (circuit.num_qubits + 1) * n_lines, 1.6, 40)),
         )[1][0]
+    shown = circuit.copy()
+    shown.global_phase = 0.0  # Qiskit would write it with pyplot, on a figure of its own
     with styled():
-        circuit.draw("mpl", ax=ax, fold=fold, style="iqp")
+        shown.draw("mpl", ax=ax, fold=fold, style="iqp")
     return ax
 
 

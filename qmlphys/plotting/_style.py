@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from cycler import cycler
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -44,6 +46,7 @@ STYLE: dict[str, Any] = {
     "axes.grid": False,
     "axes.labelsize": 9.5,
     "axes.linewidth": 0.8,
+    "axes.prop_cycle": cycler(color=CYCLE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
@@ -78,6 +81,16 @@ _SYMBOLS = {"temperature": "temperature $T$", "field": "field $h$", "coupling": 
 _MAX_TEXT = 60
 
 
+class _Figure(Figure):
+    """A figure that notebooks show as a picture; they show one that pyplot does not know as text."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with styled():
+            self.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        return buffer.getvalue()
+
+
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Apply `STYLE` to what is drawn inside the block, and to nothing else."""
@@ -88,7 +101,7 @@ def styled() -> Iterator[None]:
 def figure(
     n_rows: int = 1, n_columns: int = 1, *, width: float = 3.6, height: float = 2.7
 ) -> tuple[Figure, list[Axes]]:
-    """Make an empty figure in the style of this package, without pyplot and its global state.
+    """Make an empty figure in the style of this package, without pyplot and its global state; notebooks show it.
 
     Parameters
     ----------
@@ -111,7 +124,7 @@ def figure(
     2
     """
     with styled():
-        fig = Figure(figsize=(width * n_columns, height * n_rows))
+        fig = _Figure(figsize=(width * n_columns, height * n_rows))
         axes = fig.subplots(n_rows, n_columns, squeeze=False)
     return fig, list(axes.ravel())
 

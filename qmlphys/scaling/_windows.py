@@ -29,7 +29,8 @@ class FitWindow:
     minimum_size : float
         Smallest size kept.
     width : float
-        Largest |x| = |T - T_c| L^(1/nu) kept, x taken from the pilot fit.
+        Largest |x| = |T - T_c| L^(1/nu) kept, x taken from a pilot fit to all points; those kept are in
+        `collapse.sizes`, `collapse.temperatures` and `collapse.values`.
     order : int
         Order of the polynomial.
     correction : None, float or "fit"

@@ -30,6 +30,18 @@ def state_errors(ds: xr.Dataset, lattice: lattices.Lattice) -> NDArray[np.float6
     The ground state at h + d has the residual (H(h) - E) psi = d (sum X - <sum X>) psi up to higher orders, hence the
     energy variance d^2 Var(sum X) at h. A trained state of variance Var(H) may thus be taken for the one at a field
     that is off by d = sqrt(Var(H) / Var(sum X)), with n (1 - <X>^2) for the latter. <X> follows from energy and bonds.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshots of the transverse-field Ising model with local energies, of `scan`.
+    lattice : Lattice
+        Its lattice.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_parameters,)
+        In units of J.
     """
     n_sites, edges = lattice.n_sites, lattice.edges
     X = ds["spins"].values

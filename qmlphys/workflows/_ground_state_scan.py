@@ -238,6 +238,17 @@ def _schema(state: xr.Dataset) -> dict[str, Any]:
 
 
 def energies_of(ds: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the energy a site at each value of a scan, and its error from the scatter of the chains."""
+    """Return the energy a site at each value of a scan, and its error from the scatter of the chains.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Snapshots with local energies, of `scan`.
+
+    Returns
+    -------
+    mean, error : ndarray of float64, shape (n_parameters,)
+        In units of J.
+    """
     means = ds["energy"].mean("draw").values
     return means.mean(axis=1), means.std(axis=1, ddof=1) / np.sqrt(means.shape[1])

@@ -19,6 +19,7 @@ import xarray as xr
 
 from qmlphys import lattices, plotting
 from qmlphys.report import Row
+from qmlphys.workflows._ground_state_collapse import state_errors
 from qmlphys.workflows._ground_state_models import (
     MODELS,
     Recipe,
@@ -30,7 +31,7 @@ from qmlphys.workflows._ground_state_models import (
 )
 from qmlphys.workflows._ground_state_output import SUMMARY, TITLE, figures, rows
 from qmlphys.workflows._ground_state_phases import N_STEPS, Journey, PhasesConfig
-from qmlphys.workflows._ground_state_scan import ScanConfig, scan
+from qmlphys.workflows._ground_state_scan import ScanConfig, energies_of, scan
 from qmlphys.workflows.outcome import Outcome
 from qmlphys.workflows.runs import Panel, RunFolder, Steps
 
@@ -48,10 +49,12 @@ __all__ = [
     "Recipe",
     "ScanConfig",
     "demo_config",
+    "energies_of",
     "panel",
     "phases",
     "run",
     "scan",
+    "state_errors",
 ]
 
 
