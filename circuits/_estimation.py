@@ -21,8 +21,8 @@ from qiskit.circuit.library import UnitaryGate
 from scipy.linalg import block_diag, expm
 
 from circuits._multiplexers import NO_ANGLE, Complex, Real, demultiplex, gray, parity_walk, walsh
+from circuits._product_formulas import bounded_terms, trotter
 from circuits._synthesis import up_to_diagonal
-from circuits.evolution import bounded_terms, trotter
 
 __all__: list[str] = []
 

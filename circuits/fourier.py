@@ -23,10 +23,10 @@ from circuits._semiclassical import semiclassical_qft
 
 __all__ = ["line_qft", "phase_estimation", "qft", "semiclassical_qft"]
 
-MAX_QUBITS = 1024
-MAX_CLOCK = 30
-MAX_SYSTEM = 10
-MAX_REPEATS = 2**16
+_MAX_QUBITS = 1024
+_MAX_CLOCK = 30
+_MAX_SYSTEM = 10
+_MAX_REPEATS = 2**16
 
 
 def qft(n: int, *, inverse: bool = False, swaps: bool = True, error: float = 0.0) -> QuantumCircuit:
@@ -69,7 +69,7 @@ def qft(n: int, *, inverse: bool = False, swaps: bool = True, error: float = 0.0
     >>> exact.count_ops()["cp"], approximate.count_ops()["cp"], approximate.metadata["error_bound"] <= 0.1
     (45, 34, True)
     """
-    n = integer(n, "n", low=1, high=MAX_QUBITS)
+    n = integer(n, "n", low=1, high=_MAX_QUBITS)
     omitted, bound = leave_out(n, tolerance(error))
     circuit = QuantumCircuit(n, name="qft")
     missing = one_qubit_parts(n, omitted)
@@ -156,7 +156,7 @@ def phase_estimation(
     if readout not in ("coherent", "semiclassical"):
         raise ValueError(f"Argument `readout` must be 'coherent' or 'semiclassical', but it is {readout!r}.")
     given = isinstance(unitary, (QuantumCircuit, Gate))
-    n_clock = integer(n_clock, "n_clock", low=1, high=MAX_REPEATS.bit_length() - 1 if given else MAX_CLOCK)
+    n_clock = integer(n_clock, "n_clock", low=1, high=_MAX_REPEATS.bit_length() - 1 if given else _MAX_CLOCK)
     powers: list[Gate]
     if isinstance(unitary, (QuantumCircuit, Gate)):
         controlled = _gate_of(unitary).control(1)
@@ -220,10 +220,10 @@ def _unitary_matrix(unitary: ArrayLike) -> NDArray[np.complex128]:
     if (
         matrix.ndim != 2
         or matrix.shape[0] != matrix.shape[1]
-        or matrix.shape[0] not in [2**s for s in range(1, MAX_SYSTEM + 1)]
+        or matrix.shape[0] not in [2**s for s in range(1, _MAX_SYSTEM + 1)]
     ):
         raise ValueError(
-            f"Argument `unitary` must have 2, 4, 8, ... or {2**MAX_SYSTEM} rows and as many columns, "
+            f"Argument `unitary` must have 2, 4, 8, ... or {2**_MAX_SYSTEM} rows and as many columns, "
             f"but its shape is {matrix.shape}."
         )
     if not np.isfinite(matrix).all():

@@ -42,7 +42,7 @@ __all__ = [
     "projection_success",
 ]
 
-ANCILLAS = ("one_each", "reused")
+_ANCILLAS = ("one_each", "reused")
 
 
 def graph_model(
@@ -99,7 +99,7 @@ def graph_model(
     n_qubits, edges = checked_graph(graph)
     normalised = checked_matrices(matrices, n_qubits)
     qubits = checked_visible(visible, n_qubits)
-    _arguments.choice(ancillas, "ancillas", ANCILLAS)
+    _arguments.choice(ancillas, "ancillas", _ANCILLAS)
     left, weak, right = singular_parts(normalised)
     filtered = [qubit for qubit in range(n_qubits) if weak[qubit] < 1.0]
     place = {qubit: k for k, qubit in enumerate(filtered)}
@@ -266,7 +266,7 @@ def generative_model(
     >>> generative_model((2, [(0, 1)]), [[[1, 0], [0.3, 0.5]]] * 2).metadata["preparation"]
     'deterministic'
     """
-    _arguments.choice(ancillas, "ancillas", ANCILLAS)
+    _arguments.choice(ancillas, "ancillas", _ANCILLAS)
     if is_chain(graph):
         return chain_model(graph, matrices, visible=visible, measure=measure)
     return graph_model(graph, matrices, visible=visible, ancillas=ancillas, measure=measure)

@@ -13,13 +13,13 @@ from qiskit.circuit.library import DiagonalGate, UnitaryGate
 
 from circuits import _arguments, _estimation
 from circuits._multiplexers import Complex, Real, flag_rotations
-from circuits.evolution import METHODS, trotter_options
+from circuits._product_formulas import METHODS, trotter_options
 from circuits.state_preparation import schmidt, staircase
 
 __all__ = ["clock_window", "hhl", "spectral_norm_bounds"]
 
-MAX_CLOCK = 14
-WINDOWS = ("uniform", "sine")
+_MAX_CLOCK = 14
+_WINDOWS = ("uniform", "sine")
 
 # How far, in grid spacings, an eigenvalue that is known may lie off the clock's grid and still count as on it.
 _ON_GRID = 1e-9
@@ -111,9 +111,9 @@ def hhl(
     hamiltonian = _arguments.hermitian(matrix)
     n_rows = hamiltonian.shape[0]
     rhs = _arguments.state(vector, size=n_rows)
-    _arguments.whole_number(n_clock, "n_clock", low=2, high=MAX_CLOCK)
+    _arguments.whole_number(n_clock, "n_clock", low=2, high=_MAX_CLOCK)
     _arguments.choice(evolution, "evolution", METHODS)
-    _arguments.choice(window, "window", WINDOWS)
+    _arguments.choice(window, "window", _WINDOWS)
     trotter_options(evolution, order=trotter_order, n_steps=trotter_steps, prefix="trotter_")
     time = _checked_time(hamiltonian, time, n_clock)
     n_values = 2**n_clock
@@ -196,8 +196,8 @@ def clock_window(n_clock: int, window: str = "uniform") -> Real:
     >>> clock_window(2, "sine").round(4).tolist()
     [0.2706, 0.6533, 0.6533, 0.2706]
     """
-    _arguments.whole_number(n_clock, "n_clock", low=1, high=MAX_CLOCK)
-    _arguments.choice(window, "window", WINDOWS)
+    _arguments.whole_number(n_clock, "n_clock", low=1, high=_MAX_CLOCK)
+    _arguments.choice(window, "window", _WINDOWS)
     n_values = 2**n_clock
     if window == "uniform":
         return np.full(n_values, n_values**-0.5)

@@ -27,7 +27,7 @@ __all__ = [
     "staircase",
 ]
 
-MAX_QUBITS = 14
+_MAX_QUBITS = 14
 """Amplitudes are given one by one, and gates are as many: 2**14 of both is where it stops being useful."""
 
 
@@ -66,9 +66,9 @@ def amplitudes(vector: ArrayLike) -> QuantumCircuit:
     """
     values = _arguments.state(vector)
     n_qubits = values.size.bit_length() - 1
-    if values.size != 2**n_qubits or not 1 <= n_qubits <= MAX_QUBITS:
+    if values.size != 2**n_qubits or not 1 <= n_qubits <= _MAX_QUBITS:
         raise ValueError(
-            f"Argument `vector` must have 2, 4, 8 ... {2**MAX_QUBITS} entries, but it has {values.size}: "
+            f"Argument `vector` must have 2, 4, 8 ... {2**_MAX_QUBITS} entries, but it has {values.size}: "
             "fill it up with zeros."
         )
     circuit = _real(values.real) if not np.any(values.imag) else schmidt(values)

@@ -18,10 +18,11 @@ from math import prod, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lattice", "chain", "cubic", "from_label", "honeycomb", "square", "triangular"]
+__all__ = ["MAX_SITES", "Lattice", "chain", "cubic", "from_label", "honeycomb", "square", "triangular"]
 
-MIN_SIZE = 3
+_MIN_SIZE = 3
 MAX_SITES = 2**24
+"""The largest lattice."""
 
 # Name: primitive vectors of the cell, positions of the sites in it. The first axis runs over rows.
 _CELLS: dict[str, tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]] = {
@@ -68,9 +69,9 @@ class Lattice:
             size = operator.index(self.size)
         except TypeError:
             raise TypeError(f"Argument `size` must be an integer, but it is {self.size!r}.") from None
-        if isinstance(self.size, bool) or size < MIN_SIZE:
+        if isinstance(self.size, bool) or size < _MIN_SIZE:
             raise ValueError(
-                f"Argument `size` must be at least {MIN_SIZE}, but it is {self.size!r}: "
+                f"Argument `size` must be at least {_MIN_SIZE}, but it is {self.size!r}: "
                 "on a smaller periodic lattice two sites would share more than one edge."
             )
         object.__setattr__(self, "size", size)

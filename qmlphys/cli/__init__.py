@@ -24,9 +24,9 @@ from qmlphys.cli._show import Seed, print_rows, watched
 
 __all__ = ["app", "main", "print_rows", "temperatures_of"]
 
-NOT_DONE = 1
-USER_ERROR = 2
-INTERRUPTED = 130
+_NOT_DONE = 1
+_USER_ERROR = 2
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="qmlphys",
@@ -35,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+"""All commands, for programs that put them into one of their own."""
+
 app.add_typer(ising, name="ising")
 app.add_typer(phases, name="phases")
 app.add_typer(nqs, name="nqs")
@@ -43,16 +45,16 @@ app.add_typer(entanglement, name="entanglement")
 _quantum.register(app)
 
 
-@app.command()
-def version() -> None:
+@app.command("version")
+def _version() -> None:
     """Print the version."""
     import qmlphys
 
     typer.echo(f"qmlphys {qmlphys.__version__}")
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def _demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/demo"),
     seed: Seed = 1,
     fresh: Annotated[
@@ -74,8 +76,8 @@ def demo(
     typer.echo(f"Report: {outcome.report}  ({outcome.seconds:.0f} s{resumed})")
 
 
-@app.command()
-def criticality(
+@app.command("criticality")
+def _criticality(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/criticality"),
     seed: Seed = 1,
 ) -> None:
@@ -106,29 +108,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ----------
     arguments : sequence of str, optional
         What was typed after the program's name; from the process unless given.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["version"])
+    ... except SystemExit as left:
+    ...     print(left.code)
+    qmlphys ...
+    0
     """
     # Typer exports one kind of usage error, but not the base of all.
     usage_error = cast("type[Exception]", typer.BadParameter.__base__)
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="qmlphys", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        code = _INTERRUPTED
     except usage_error as error:
         text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
         if text:  # without any argument the help was printed, and there is nothing to add
             typer.echo(f"Error: {text}", err=True)
-        code = USER_ERROR
+        code = _USER_ERROR
     except TimeoutError as error:
         typer.echo(f"Error: {_one_line(error)}", err=True)
-        code = NOT_DONE
+        code = _NOT_DONE
     except RuntimeError as error:
         if not type(error).__module__.startswith("qmlphys."):
             raise  # a fault of the program: its traceback is what helps
         typer.echo(f"Error: {_one_line(error)}", err=True)
-        code = NOT_DONE
+        code = _NOT_DONE
     except (ValueError, OSError, MemoryError) as error:
         typer.echo(f"Error: {_one_line(error)}", err=True)
-        code = USER_ERROR
-    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
+        code = _USER_ERROR
+    if code == _INTERRUPTED:  # some versions of typer turn Ctrl-C into this code themselves
         typer.echo("Stopped. What was finished before is kept.", err=True)
     sys.exit(code if isinstance(code, int) else 0)

@@ -112,7 +112,7 @@ def scan(
     seed: Seed = 1,
 ) -> None:
     """Train ground states along a field and save their snapshots; `qmlphys phases` reads them."""
-    values = tuple(temperatures_of(fields))
+    values = tuple(temperatures_of(fields, what="fields", unit="J"))
     writable(out)
     from qmlphys import snapshots
     from qmlphys.workflows import ground_state as workflow

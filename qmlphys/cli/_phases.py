@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qmlphys.cli._show import Picture, Seed, Table, show, watched, writable
+from qmlphys.cli._show import Picture, Seed, Table, print_rows, show, watched, writable
 
 __all__ = ["LatticeName", "ising", "phases", "temperatures_of"]
 
@@ -17,7 +17,7 @@ _MAX_TEMPERATURES = 10_000
 
 ising = typer.Typer(help="Monte Carlo of the Ising model.", no_args_is_help=True)
 phases = typer.Typer(
-    help="Find the transition in a file of snapshots, with a learner that is not told where it lies.",
+    help="Find the transition, with a learner that is not told where it lies: in a file of snapshots, or on a device.",
     no_args_is_help=True,
 )
 
@@ -75,13 +75,15 @@ Snapshots = Annotated[
 ]
 
 
-def temperatures_of(text: str) -> list[float]:
+def temperatures_of(text: str, *, what: str = "temperatures", unit: str = "J/k_B") -> list[float]:
     """Read temperatures: a list such as "2.0,2.2,2.4", or "start:stop:count" with both ends included.
 
     Parameters
     ----------
     text : str
         What was typed.
+    what, unit : str
+        What they are, for messages: fields are read in the same way.
 
     Returns
     -------
@@ -106,18 +108,18 @@ def temperatures_of(text: str) -> list[float]:
     if len(parts) == 3 and len(numbers) == 3 and numbers[2].is_integer():
         start, stop, count = numbers[0], numbers[1], int(numbers[2])
         if not 2 <= count <= _MAX_TEMPERATURES:
-            raise ValueError(f"The count of temperatures must be 2 to {_MAX_TEMPERATURES}, but it is {count}.")
+            raise ValueError(f"The count of {what} must be 2 to {_MAX_TEMPERATURES}, but it is {count}.")
         numbers = [start + (stop - start) * i / (count - 1) for i in range(count)]
     elif len(parts) > 1 or not numbers:
         raise ValueError(
-            "Temperatures must be a list such as 2.0,2.2,2.4 or start:stop:count such as 1.5:3.5:21, "
+            f"{what.capitalize()} must be a list such as 2.0,2.2,2.4 or start:stop:count such as 1.5:3.5:21, "
             f"but they are {text[:80]!r}."
         )
     for value in numbers:
         if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"Temperatures must be positive, in units of J/k_B, but one of them is {value:g}.")
+            raise ValueError(f"{what.capitalize()} must be positive, in units of {unit}, but one of them is {value:g}.")
     if len(numbers) > _MAX_TEMPERATURES:
-        raise ValueError(f"There must be at most {_MAX_TEMPERATURES} temperatures, but there are {len(numbers)}.")
+        raise ValueError(f"There must be at most {_MAX_TEMPERATURES} {what}, but there are {len(numbers)}.")
     return numbers
 
 
@@ -250,3 +252,68 @@ def phases_confusion(
         figure=figure,
         table=table,
     )
+
+
+@phases.command("device")
+def phases_device(
+    sizes: Annotated[str, typer.Option(metavar="LIST", help="Growing numbers of sites, such as 6,8,10.")] = "6,8,10",
+    fields: Annotated[
+        str, typer.Option(metavar="LIST", help="In J: 0.5,1.0,1.5 or start:stop:count, both ends included.")
+    ] = "0.4:2.2:13",
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Where circuits run; may be given several times. aer and fake_torino unless given."
+        ),
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(metavar="LIST", help="Of the circuits: 0 is exact and long, n takes n layers of gates.")
+    ] = "2",
+    shots: Annotated[int, typer.Option(min=200, help="Of each circuit.")] = 8000,
+    monte_carlo: Annotated[bool, typer.Option(help="Judge classical Monte Carlo of the same states too.")] = True,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the jobs and report; --no-wait submits them and prints their ids.")
+    ] = True,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Longest wait for a job, in seconds.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/device-phases"),
+    seed: Seed = 1,
+) -> None:
+    """Prepare ground states as circuits, measure them on backends, and let a classifier judge the snapshots.
+
+    The Ising ring in a transverse field is scanned; the classifier saw neural states from both far ends only. One job a
+    size and backend, through the ledger: the same command fetches later what was submitted.
+    """
+    values = tuple(temperatures_of(fields, what="fields", unit="J"))
+    from qmlphys.workflows import device_phases as workflow
+
+    config = workflow.DevicePhasesConfig(
+        sizes=_whole(sizes, "Sizes", "6,8,10"),
+        fields=values,
+        backends=tuple(backend or ("aer", "fake_torino")),
+        n_layers=_whole(layers, "Layers", "0,2"),
+        shots=shots,
+        monte_carlo=monte_carlo,
+        seed=seed,
+    )
+    tell = _tell if watched() else None
+    if not wait:
+        for sent in workflow.submit(config, out=out, tell=tell):
+            typer.echo(f"{sent.job_id}  {sent.label}, {sent.size} sites")
+        typer.echo(f"Kept in {out}. The same command without --no-wait fetches the results; `qmlphys jobs` lists them.")
+        return
+    found = workflow.run(config, out=out, timeout=timeout, progress=True, tell=tell)
+    print_rows(found.rows, title=found.title, deviations=True)
+    resumed = f", {found.n_resumed} steps taken up from before" if found.n_resumed else ""
+    typer.echo(f"Report: {found.report}  ({found.seconds:.0f} s{resumed})")
+
+
+def _whole(text: str, what: str, example: str) -> tuple[int, ...]:
+    """Read a list of whole numbers."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{what} must be a list such as {example}, but they are {text[:80]!r}.") from None
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"  {text}", err=True)

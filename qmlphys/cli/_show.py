@@ -53,6 +53,13 @@ def print_rows(rows: Sequence[Row], *, title: str, deviations: bool) -> None:
         Head of the table.
     deviations : bool
         Whether to show exact values and the deviations from them, or else where the numbers come from.
+
+    Examples
+    --------
+    >>> from qmlphys.report import Row
+    >>> print_rows([Row("nu", 1.01, 0.02, 1.0)], title="Exponent", deviations=True)  # doctest: +ELLIPSIS
+    Exponent
+    ...
     """
     from rich.console import Console
     from rich.markup import escape

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["block_entropies", "entropy", "renyi_entropy", "spectrum"]
 
-State: TypeAlias = ArrayLike | MatrixProductState | StabilizerState
+_State: TypeAlias = ArrayLike | MatrixProductState | StabilizerState
 
 # Halvings of a flat spectrum that may be written out.
 _MAX_FLAT = 24
 
 
-def entropy(state: State, subsystem: Iterable[int], *, order: float = 1.0) -> float:
+def entropy(state: _State, subsystem: Iterable[int], *, order: float = 1.0) -> float:
     """Return the entanglement entropy of a subsystem of a pure state, in nats.
 
     Parameters
@@ -73,7 +73,7 @@ def entropy(state: State, subsystem: Iterable[int], *, order: float = 1.0) -> fl
     return vector_spectrum(vector, n_sites, sites, accurate=number < 1).entropy(number)
 
 
-def spectrum(state: State, subsystem: Iterable[int]) -> NDArray[np.float64]:
+def spectrum(state: _State, subsystem: Iterable[int]) -> NDArray[np.float64]:
     """Return the eigenvalues of the reduced density matrix of a subsystem of a pure state.
 
     Parameters
@@ -116,7 +116,7 @@ def spectrum(state: State, subsystem: Iterable[int]) -> NDArray[np.float64]:
 
 
 def block_entropies(
-    state: State, *, lengths: Iterable[int] | None = None, order: float = 1.0, periodic: bool = True
+    state: _State, *, lengths: Iterable[int] | None = None, order: float = 1.0, periodic: bool = True
 ) -> xr.DataArray:
     """Return the entropies of all contiguous blocks, in nats.
 

@@ -14,7 +14,7 @@ from scipy import special
 
 __all__ = ["GrowthFit", "LawFit", "fit_growth"]
 
-Law = Literal["area", "logarithmic", "volume"]
+_Law = Literal["area", "logarithmic", "volume"]
 
 # A slope counts from here, in errors; and a law is rejected below this p-value.
 _SIGNIFICANT = 3.0
@@ -138,7 +138,7 @@ def fit_growth(
         raise ValueError(f"Argument `odds` must be at least 1, but it is {odds!r}.")
     if not (sigma > 0).all():
         raise ValueError(f"Argument `errors` must be positive, but they are {sigma.tolist()}.")
-    functions: dict[Law, NDArray[np.float64] | None] = {"area": None, "logarithmic": np.log(x), "volume": x}
+    functions: dict[_Law, NDArray[np.float64] | None] = {"area": None, "logarithmic": np.log(x), "volume": x}
     raw = {law: _least_squares(f, y, sigma) for law, f in functions.items()}
     if errors is None:
         # The scatter is unknown: the best law's, but not below the rounding of the entropies.
@@ -177,9 +177,9 @@ def _least_squares(
     return values.astype(np.float64), covariance, chi2, len(y) - len(columns)
 
 
-def _judged(fits: dict[Law, LawFit], criteria: dict[Law, float], decisive: float) -> GrowthFit:
+def _judged(fits: dict[_Law, LawFit], criteria: dict[_Law, float], decisive: float) -> GrowthFit:
     order = sorted(criteria, key=lambda law: criteria[law])
-    best: Law = order[0]
+    best: _Law = order[0]
     verdict: Literal["area", "logarithmic", "volume", "undecided"] = best
     logarithm = fits["logarithmic"]
     if best != "area":
@@ -210,6 +210,6 @@ def _judged(fits: dict[Law, LawFit], criteria: dict[Law, float], decisive: float
     )
 
 
-def _grows_too_little_to_see(fits: dict[Law, LawFit]) -> bool:
+def _grows_too_little_to_see(fits: dict[_Law, LawFit]) -> bool:
     """Whether errors are so large that a logarithm of the size of one spin's entropy would not be seen."""
     return _SIGNIFICANT * fits["logarithmic"].slope_error > math.log(2)

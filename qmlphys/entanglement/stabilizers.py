@@ -14,7 +14,7 @@ from qmlphys.entanglement._spectra import read_subsystem
 
 __all__ = ["StabilizerState"]
 
-MAX_SITES = 2**14
+_MAX_SITES = 2**14
 
 # Rows of the commutation table that are made at once.
 _ROWS = 1024
@@ -51,7 +51,7 @@ class StabilizerState:
     def __init__(self, generators: Sequence[str]) -> None:
         if isinstance(generators, str) or not all(isinstance(string, str) for string in generators):
             raise TypeError(f"Argument `generators` must be a sequence of Pauli strings, but it is {generators!r}.")
-        n_sites = whole_number("len(generators)", len(generators), most=MAX_SITES)
+        n_sites = whole_number("len(generators)", len(generators), most=_MAX_SITES)
         x, z = np.empty((n_sites, n_sites), dtype=bool), np.empty((n_sites, n_sites), dtype=bool)
         for row, string in enumerate(generators):
             if len(string) != n_sites or string.strip("IXYZ"):
@@ -103,7 +103,7 @@ class StabilizerState:
         >>> round(graph.entropy(range(512)) / np.log(2))
         64
         """
-        n_sites = whole_number("n_sites", n_sites, most=MAX_SITES)
+        n_sites = whole_number("n_sites", n_sites, most=_MAX_SITES)
         z = np.zeros((n_sites, n_sites), dtype=bool)
         for edge in edges:
             a, b = (whole_number("edges", site, least=0, most=n_sites - 1) for site in edge)

@@ -49,7 +49,13 @@ def scrub(text: object) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Tell by its name whether an environment variable holds a secret."""
+    """Tell by its name whether an environment variable holds a secret.
+
+    Examples
+    --------
+    >>> is_secret("QISKIT_IBM_TOKEN"), is_secret("HOME")
+    (True, False)
+    """
     return _SECRET_NAME.search(name.upper()) is not None
 
 

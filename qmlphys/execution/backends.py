@@ -23,7 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Backend", "BackendMissing", "Status", "available", "fake_names", "require", "resolve"]
+__all__ = [
+    "Backend",
+    "BackendMissing",
+    "Status",
+    "available",
+    "custatevec",
+    "fake_device",
+    "fake_names",
+    "require",
+    "resolve",
+]
 
 _SIMULATORS = ("aer", "aer-mps", "aer-gpu")
 # The service's own rule for device names, so that a name can stand in an address.
@@ -153,6 +163,11 @@ def require(name: str) -> Backend:
         If something must be installed or set up first; the text is one line with the cure.
     ValueError
         If there is no such backend.
+
+    Examples
+    --------
+    >>> require("statevector").kind
+    'statevector'
     """
     backend = resolve(name)
     checks = {"statevector": [], "fake": [_runtime, _aer], "ibm": [_account]}
@@ -201,6 +216,11 @@ def fake_names() -> list[str]:
     -------
     list of str
         For example "fake_torino". Empty where qiskit-ibm-runtime is not installed. None of the devices is built.
+
+    Examples
+    --------
+    >>> "fake_torino" in fake_names()
+    True
     """
     return sorted(_fakes()) if _installed("qiskit-ibm-runtime") else []
 
@@ -218,12 +238,28 @@ def fake_device(name: str) -> Any:
     -------
     qiskit_ibm_runtime.fake_provider.fake_backend.FakeBackendV2
         Not to be changed.
+
+    Examples
+    --------
+    >>> fake_device("fake_torino").num_qubits
+    133
     """
     return _fakes()[name]()
 
 
 def custatevec() -> bool:
-    """Tell whether NVIDIA's cuStateVec, which speeds up Aer on GPUs, is installed."""
+    """Tell whether NVIDIA's cuStateVec, which speeds up Aer on GPUs, is installed.
+
+    Returns
+    -------
+    bool
+        Whether one of its packages is there; no GPU is asked.
+
+    Examples
+    --------
+    >>> isinstance(custatevec(), bool)
+    True
+    """
     return any(_installed(package) for package in _CUSTATEVEC)
 
 

@@ -15,8 +15,6 @@ users call are in `qmlphys.execution.jobs`.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import datetime
 import os
 import re
 import secrets
@@ -30,8 +28,8 @@ import platformdirs
 
 from qmlphys.execution import _ledger_schema
 from qmlphys.execution._ledger_records import SETTLED, STATES, Event, Job, JobError, is_secret, scrub
+from qmlphys.execution._ledger_rows import COLUMNS, job_of, moment, move, record, select
 from qmlphys.execution._ledger_schema import LedgerError
-from qmlphys.execution._locks import Process
 
 __all__ = [
     "SETTLED",
@@ -48,10 +46,6 @@ __all__ = [
 ]
 
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
-_COLUMNS = ", ".join(
-    [field.name for field in dataclasses.fields(Job) if field.name != "worker"]
-    + ["worker_pid", "worker_started", "worker_machine"]
-)
 
 
 def home() -> Path:
@@ -66,6 +60,14 @@ def home() -> Path:
     ------
     LedgerError
         If the folder cannot be made, or is not a folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=f"{folder}/mine"):
+    ...     home().name
+    'mine'
     """
     named = os.environ.get("QMLPHYS_HOME", "")
     folder = Path(named or platformdirs.user_data_dir("qmlphys", appauthor=False)).expanduser().absolute()
@@ -91,6 +93,11 @@ def new_tag(job_id: str) -> str:
     -------
     str
         Such as "qmlphys-0123456789abcdef-89abcdef".
+
+    Examples
+    --------
+    >>> new_tag("0123456789abcdef" * 4)[:25]
+    'qmlphys-0123456789abcdef-'
     """
     return f"qmlphys-{job_id[:16]}-{secrets.token_hex(4)}"
 
@@ -194,8 +201,8 @@ class Ledger:
                 row = added.lastrowid
                 connection.execute("INSERT INTO sends VALUES (?, ?, ?)", (tag, row, now))
                 record(connection, int(row or 0), None, "prepared", why="submitted")
-            found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608
-        return _job(found), new
+            found = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608
+        return job_of(found), new
 
     def by_id(self, job_id: str) -> Job | None:
         """Return the job with exactly this id, or None."""
@@ -248,7 +255,7 @@ class Ledger:
         """Return what happened to a job, oldest first."""
         with self.reading() as connection:
             found = connection.execute("SELECT * FROM history WHERE row = ? ORDER BY number", (row,)).fetchall()
-        return [Event(_moment(line["time"]), line["before"], line["after"], line["why"]) for line in found]
+        return [Event(moment(line["time"]), line["before"], line["after"], line["why"]) for line in found]
 
     def tags(self, row: int) -> list[str]:
         """Return every tag that a job was ever sent with, oldest first."""
@@ -285,45 +292,3 @@ class Ledger:
         """
         with self.writing() as connection:
             return move(connection, row, before, after, why=why, **columns)
-
-
-def move(connection: sqlite3.Connection, row: int, before: str, after: str, *, why: str, **columns: Any) -> bool:
-    """Change a job's state inside a transaction that is already open (see `Ledger.move`)."""
-    values = {"state": after, "updated": time.time(), **columns}
-    settings = ", ".join(f"{name} = :{name}" for name in values)
-    changed = connection.execute(
-        f"UPDATE jobs SET {settings} WHERE row = :row_ AND state = :before_",  # noqa: S608 (our own names)
-        {**values, "row_": row, "before_": before},
-    )
-    if changed.rowcount != 1:
-        return False
-    record(connection, row, before, after, why=why)
-    return True
-
-
-def record(connection: sqlite3.Connection, row: int, before: str | None, after: str, *, why: str) -> None:
-    """Add a line to a job's history."""
-    connection.execute(
-        "INSERT INTO history (row, time, before, after, why) VALUES (?, ?, ?, ?, ?)",
-        (row, time.time(), before, after, scrub(why)),
-    )
-
-
-def select(connection: sqlite3.Connection, where: str, values: Sequence[Any] = ()) -> list[Job]:
-    """Return jobs over a connection that is already open (see `Ledger.select`)."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY row", tuple(values))  # noqa: S608
-    return [_job(line) for line in found.fetchall()]
-
-
-def _job(line: sqlite3.Row) -> Job:
-    """Turn a row of the table into a Job."""
-    values = dict(line)
-    pid, started, machine = (values.pop(f"worker_{key}") for key in ("pid", "started", "machine"))
-    values["worker"] = None if pid is None else Process(pid, started, machine)
-    values["created"], values["updated"] = _moment(values["created"]), _moment(values["updated"])
-    return Job(**values)
-
-
-def _moment(seconds: float) -> datetime.datetime:
-    """Turn seconds since 1970 into a time in UTC."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)

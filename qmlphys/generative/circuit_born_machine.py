@@ -42,7 +42,7 @@ from qmlphys.generative._training import Checkpoint, Trace
 
 __all__ = ["CircuitBornMachine"]
 
-Vector = NDArray[np.float64]
+_Vector = NDArray[np.float64]
 
 _SECONDS_BETWEEN_WRITES = 10.0
 
@@ -224,7 +224,7 @@ class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
         return self
 
     def _train(
-        self, simulator: Simulator, parts: list[Vector], strings: Vector, state: State, checkpoint: Checkpoint
+        self, simulator: Simulator, parts: list[_Vector], strings: _Vector, state: State, checkpoint: Checkpoint
     ) -> None:
         """Go downhill until the loss stands still."""
         nll = [LogLikelihood(part) for part in parts]
@@ -252,7 +252,7 @@ class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
             if content is not None:
                 checkpoint.write(*content)
 
-    def _keep(self, sequence: GateSequence, parameters: Vector, alphabet: Binary) -> None:
+    def _keep(self, sequence: GateSequence, parameters: _Vector, alphabet: Binary) -> None:
         self._sequence = sequence
         self.parameters_ = parameters
         self.probabilities_ = Simulator(sequence).probabilities(parameters)
@@ -288,7 +288,7 @@ class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
         check_is_fitted(self, "parameters_")
         return self.circuit.assign_parameters(self.parameters_)
 
-    def score_samples(self, X: ArrayLike) -> Vector:
+    def score_samples(self, X: ArrayLike) -> _Vector:
         """Return ln p(x) of each row.
 
         Parameters
@@ -305,7 +305,7 @@ class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
         bits, _ = as_bits(X, n_sites=self.n_features_in_, alphabet=self.alphabet_)
         return log(self.probabilities_[bits_to_integers(bits)])
 
-    def gradient(self, X: ArrayLike) -> Vector:
+    def gradient(self, X: ArrayLike) -> _Vector:
         """Return the gradient of `score(X)` by the parameters.
 
         Parameters
@@ -354,7 +354,7 @@ class CircuitBornMachine(LikelihoodMixin, BaseEstimator):
         outcomes = generator(rng, "rng").choice(len(p), size=n_samples, p=p / p.sum())
         return in_alphabet(integers_to_bits(outcomes, self.n_features_in_), self.alphabet_)
 
-    def _restricted(self, given: ArrayLike) -> Vector:
+    def _restricted(self, given: ArrayLike) -> _Vector:
         """Return the probabilities of the outcomes that fit what is given."""
         fits = np.ones(len(self.probabilities_), dtype=bool)
         for site, bit in forced_columns(given, self.n_features_in_, self.alphabet_).items():

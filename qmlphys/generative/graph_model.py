@@ -33,7 +33,7 @@ from qmlphys.generative._graphs import check_visible, graph_from_json, graph_to_
 
 __all__ = ["GraphGenerativeModel"]
 
-MAX_CONDITION = 1e6
+_MAX_CONDITION = 1e6
 _SINGULAR = 1e12
 _ADAM_RATE = 0.05
 
@@ -351,7 +351,7 @@ class GraphGenerativeModel(LikelihoodMixin, BaseEstimator):
 
     def _check_settings(self) -> None:
         check_settings(self)
-        positive_number("max_condition", self.max_condition, least=1.0, most=MAX_CONDITION)
+        positive_number("max_condition", self.max_condition, least=1.0, most=_MAX_CONDITION)
         if self.learning_rate is not None:
             positive_number("learning_rate", self.learning_rate, least=1e-12)
         if self.batch_size is not None:

@@ -79,6 +79,17 @@ def load(path: str | os.PathLike[str]) -> Any:
         If there is no such file.
     ModelFileError
         If it is damaged, too large, or no model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "model.npz").write_bytes(b"no model")
+    ...     load(Path(folder, "model.npz"))
+    Traceback (most recent call last):
+        ...
+    qmlphys.generative.ModelFileError: ...
     """
     header, arrays = read_arrays(path)
     kind = header.get("kind")

@@ -13,7 +13,7 @@ from qmlphys.generative.graph_model import GraphGenerativeModel
 
 __all__ = ["ParentHamiltonian", "parent_hamiltonian"]
 
-Term = tuple[tuple[int, ...], NDArray[np.complex128]]
+_Term = tuple[tuple[int, ...], NDArray[np.complex128]]
 
 _MAX_DEGREE = 10
 _MAX_SPARSE = 20
@@ -34,7 +34,7 @@ class ParentHamiltonian:
     """
 
     n_qubits: int
-    terms: tuple[Term, ...]
+    terms: tuple[_Term, ...]
 
     def to_sparse(self) -> Any:
         """Return the matrix.

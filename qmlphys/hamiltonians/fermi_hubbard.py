@@ -17,10 +17,10 @@ from qmlphys.hamiltonians.pauli_sum import PauliSum
 
 __all__ = ["FermiHubbardState", "fermi_hubbard", "fermi_hubbard_ground_state"]
 
-MAX_ORBITALS = 62
-MAX_DIMENSION = 2**21
-MAX_VECTOR_ORBITALS = 24
-MAX_DENSE = 600  # dimension up to which LAPACK is quicker than Lanczos, and sees every degeneracy
+_MAX_ORBITALS = 62
+_MAX_DIMENSION = 2**21
+_MAX_VECTOR_ORBITALS = 24
+_MAX_DENSE = 600  # dimension up to which LAPACK is quicker than Lanczos, and sees every degeneracy
 
 
 def fermi_hubbard(
@@ -116,8 +116,8 @@ class FermiHubbardState:
     def vector(self) -> NDArray[np.float64]:
         """The state over all configurations of at most 24 qubits, qubit i of weight 2^i."""
         n_qubits = 2 * self.up.shape[1]
-        if n_qubits > MAX_VECTOR_ORBITALS:
-            raise ValueError(f"Argument `self` must have at most {MAX_VECTOR_ORBITALS} qubits, but has {n_qubits}.")
+        if n_qubits > _MAX_VECTOR_ORBITALS:
+            raise ValueError(f"Argument `self` must have at most {_MAX_VECTOR_ORBITALS} qubits, but has {n_qubits}.")
         vector = np.zeros(2**n_qubits)
         vector[bits.spins_to_integers(self.spins)] = self.amplitudes
         return vector
@@ -167,8 +167,10 @@ def fermi_hubbard_ground_state(
     n = prod(axes)
     counts = [whole_number("n_up", n_up, least=0, most=n), whole_number("n_down", n_down, least=0, most=n)]
     dimension = comb(n, counts[0]) * comb(n, counts[1])
-    if dimension > MAX_DIMENSION:
-        raise ValueError(f"Argument `shape` must give a sector of at most {MAX_DIMENSION} states, but has {dimension}.")
+    if dimension > _MAX_DIMENSION:
+        raise ValueError(
+            f"Argument `shape` must give a sector of at most {_MAX_DIMENSION} states, but has {dimension}."
+        )
     from scipy.sparse import csr_array, diags_array, eye_array, kron
     from scipy.sparse.linalg import eigsh
 
@@ -180,7 +182,7 @@ def fermi_hubbard_ground_state(
     up, down = strings
     double = (down.astype(np.float64) @ up.T).reshape(-1)
     matrix = kron(eye_array(len(down)), hops[0]) + kron(hops[1], eye_array(len(up))) + diags_array(u * double)
-    if dimension <= MAX_DENSE:
+    if dimension <= _MAX_DENSE:
         energies, states = np.linalg.eigh(matrix.toarray())
     else:
         start = np.random.default_rng(0).standard_normal(dimension)
@@ -200,9 +202,9 @@ def _read(shape: int | Sequence[int], hopping: float, interaction: float) -> tup
     axes = tuple(shape) if isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str) else (shape,)
     if not axes:
         raise ValueError("Argument `shape` must have at least one axis, but it is empty.")
-    sizes = tuple(whole_number("shape", size, most=MAX_ORBITALS // 2) for size in axes)
-    if 2 * prod(sizes) > MAX_ORBITALS:
-        raise ValueError(f"Argument `shape` must give at most {MAX_ORBITALS // 2} sites, but it gives {prod(sizes)}.")
+    sizes = tuple(whole_number("shape", size, most=_MAX_ORBITALS // 2) for size in axes)
+    if 2 * prod(sizes) > _MAX_ORBITALS:
+        raise ValueError(f"Argument `shape` must give at most {_MAX_ORBITALS // 2} sites, but it gives {prod(sizes)}.")
     for name, value in (("hopping", hopping), ("interaction", interaction)):
         if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
             raise ValueError(f"Argument `{name}` must be a finite number, but it is {value!r}.")

@@ -27,8 +27,8 @@ __all__ = ["Simulation"]
 
 _LOG = logging.getLogger(__name__)
 
-MAX_BYTES = 2**34  # of spins in one Dataset
-MAX_CHAINS = 2**20
+_MAX_BYTES = 2**34  # of spins in one Dataset
+_MAX_CHAINS = 2**20
 _FIRST_PILOT = 256  # sweeps
 _POINTS = 4096  # measurements in a pilot at most; long ones skip sweeps
 _SWEEPS_PER_STEP = 64  # between two looks at the clock and at Ctrl-C
@@ -100,7 +100,7 @@ class Simulation:
             raise TypeError(f"Argument `model` must be an Ising model, but it is {model!r}.")
         self.model = model
         self.temperatures = temperature_list(temperatures)
-        self.n_chains = whole_number("n_chains", n_chains, most=MAX_CHAINS)
+        self.n_chains = whole_number("n_chains", n_chains, most=_MAX_CHAINS)
         if algorithm not in ("auto", *ALGORITHMS):
             raise ValueError(f"Argument `algorithm` must be one of {('auto', *ALGORITHMS)}, but it is {algorithm!r}.")
         if model.field != 0.0 and algorithm in ("wolff", "swendsen-wang"):
@@ -187,9 +187,9 @@ class Simulation:
         n_draws = whole_number("n_draws", n_draws)
         n_sites = self.model.lattice.n_sites
         shape = (self.temperatures.size, self.n_chains, n_draws)
-        if np.prod(shape, dtype=float) * n_sites > MAX_BYTES:
+        if np.prod(shape, dtype=float) * n_sites > _MAX_BYTES:
             raise ValueError(
-                f"Argument `n_draws` must leave at most {MAX_BYTES} bytes of spins, but {n_draws} draws of "
+                f"Argument `n_draws` must leave at most {_MAX_BYTES} bytes of spins, but {n_draws} draws of "
                 f"{self.n_chains} chains of {n_sites} sites at {shape[0]} temperatures need more; draw several times "
                 "from a Simulation."
             )

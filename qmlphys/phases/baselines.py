@@ -28,7 +28,7 @@ from qmlphys.stats import Estimate
 
 __all__ = ["CutClassifier", "accuracy", "bayes_limit", "report"]
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 
 # Newton's method on the multiple-histogram equations: steps, largest residual share, shortest step of the line search.
 _MAX_NEWTON = 100
@@ -111,7 +111,7 @@ class CutClassifier(ClassifierMixin, BaseEstimator):
         self.threshold_, self.sign_ = _best_cut(self._measure(X), labels)
         return self
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> _Floats:
         """Return how far the quantity lies on the side of `classes_[1]`, shape (n,)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype="numeric")
@@ -129,7 +129,7 @@ class CutClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.poor_score = True
         return tags
 
-    def _measure(self, X: npt.NDArray[Any]) -> Floats:
+    def _measure(self, X: npt.NDArray[Any]) -> _Floats:
         X = to_spins(X, self.alphabet_)
         n_sites = X.shape[1]
         if self.statistic == "magnetization":
@@ -150,7 +150,7 @@ class CutClassifier(ClassifierMixin, BaseEstimator):
         return -bonds / n_sites
 
 
-def _best_cut(x: Floats, labels: npt.NDArray[np.intp]) -> tuple[float, int]:
+def _best_cut(x: _Floats, labels: npt.NDArray[np.intp]) -> tuple[float, int]:
     """Return threshold and side (+1: class 1 above) with the most rows right; the middle one of equals."""
     levels, level = np.unique(x, return_inverse=True)
     edges = np.concatenate(([levels[0] - 1], (levels[1:] + levels[:-1]) / 2, [levels[-1] + 1]))
@@ -207,7 +207,7 @@ def accuracy(
     return _mean((truth == answer).astype(np.float64), groups, parameter)
 
 
-def _mean(values: Floats, groups: npt.ArrayLike | None, parameter: npt.ArrayLike | None) -> Estimate:
+def _mean(values: _Floats, groups: npt.ArrayLike | None, parameter: npt.ArrayLike | None) -> Estimate:
     """Return the mean over rows; groups scatter within each value of the parameter."""
     curve = mean_curve(values, np.zeros(len(values)) if parameter is None else parameter, groups=groups)
     share = curve["n_rows"].values / len(values)
@@ -300,14 +300,14 @@ def bayes_limit(
     return _mean(np.maximum(p, 1 - p)[level], groups, values[place])
 
 
-def _multiple_histograms(levels: Floats, weight: Floats, beta: Floats, energy: Floats, share: Floats) -> Floats:
+def _multiple_histograms(levels: _Floats, weight: _Floats, beta: _Floats, energy: _Floats, share: _Floats) -> _Floats:
     """Solve the multiple-histogram equations for ln Z at every temperature.
 
     They say that the gradient of a convex function of f = -ln Z vanishes: the mean over all rows of the logarithm of
     sum_k share_k exp(f_k - beta_k E), less sum_k share_k f_k. Newton's method finds it in a few steps.
     """
 
-    def value(f: Floats) -> float:
+    def value(f: _Floats) -> float:
         return float(weight @ logsumexp(np.log(share) + f - levels[:, None] * beta, axis=1) - share @ f)
 
     # Thermodynamic integration, d ln Z / d beta = -<E>, starts it near the solution.

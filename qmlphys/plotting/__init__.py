@@ -8,6 +8,7 @@ Dataset with `mean` and `error` over the coordinate `parameter`, as `qmlphys.pha
 from __future__ import annotations
 
 from qmlphys.plotting._curves import curve, curves, data_collapse, indicator, network_output
+from qmlphys.plotting._device import sources
 from qmlphys.plotting._entanglement import (
     entropy_curves,
     growth_laws,
@@ -51,6 +52,7 @@ __all__ = [
     "residuals",
     "save",
     "snapshot_grid",
+    "sources",
     "spectrum",
     "success_probability",
     "training_flow",

@@ -12,6 +12,7 @@ import html
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -307,7 +308,15 @@ def _figure(file: Path, caption: str) -> str:
         raise ReportError(f"'{file}' must be a plain SVG picture, but it defines entities.")
     data = base64.b64encode(content).decode("ascii")
     text = _escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    image = f'<img alt="{text}"{_least_width(content[:4096])} src="data:image/svg+xml;base64,{data}">'
+    return f'<figure><div class="picture">{image}</div><figcaption>{text}</figcaption></figure>'
+
+
+def _least_width(head: bytes) -> str:
+    """Return the style that keeps a wide figure large enough to be read on a phone, where it scrolls in its own box."""
+    found = re.search(rb'<svg[^>]*?\swidth="(\d{1,5}(?:\.\d{1,9})?)pt"', head)
+    width = float(found[1]) * 4 / 3 if found else 0.0  # 72 points and 96 pixels are an inch
+    return f' style="min-width: {min(0.6 * width, 800):.0f}px"' if width > 560 else ""
 
 
 def _read_bytes(file: Path, *, limit: int) -> bytes:

@@ -16,6 +16,7 @@ PAGE = """<!DOCTYPE html>
 :root {{ color-scheme: light; }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem; color: #1c1c1c; background: #fff;
+  overflow-wrap: break-word;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }}
 h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .75rem; padding-bottom: .25rem; border-bottom: 1px solid #ddd; }}
@@ -23,14 +24,15 @@ h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .75rem; padding-bottom: .25rem; borde
 .note {{ color: #555; font-size: .875rem; margin: .5rem 0 0; }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid #e6e6e6;
-  overflow-wrap: break-word; }}
+  overflow-wrap: anywhere; }}
 thead th {{ color: #555; font-weight: 600; border-bottom: 1px solid #999; }}
-tbody th {{ font-weight: 500; }}
+tbody th {{ font-weight: 500; min-width: 9rem; }}
 td[data-label="value"] {{ font-weight: 600; white-space: nowrap; }}
 td[data-label="exact"], td[data-label="deviation"], td[data-label="unit"] {{ white-space: nowrap; }}
-td[data-label="source"] {{ color: #555; }}
+td[data-label="source"] {{ color: #555; min-width: 9rem; }}
 tr.far td[data-label="deviation"] {{ color: #b3261e; font-weight: 600; }}
 figure {{ margin: 0 0 2rem; }}
+.picture {{ overflow-x: auto; }}
 figure img {{ display: block; max-width: 100%; height: auto; }}
 figcaption {{ color: #444; font-size: .9rem; max-width: 44rem; margin-top: .35rem; }}
 details {{ margin-top: 2rem; }}

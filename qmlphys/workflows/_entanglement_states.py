@@ -33,7 +33,13 @@ LABELS = {
 
 
 def network_names() -> list[str]:
-    """Return the names of all networks; some take a number of hidden units after a dash."""
+    """Return the names of all networks; some take a number of hidden units after a dash.
+
+    Examples
+    --------
+    >>> "mlp-tanh" in network_names()
+    True
+    """
     return [name for name in LABELS if name != CONTROL]
 
 

@@ -248,6 +248,11 @@ def count_features(name: str, *, n_sites: int, seed: int = 1) -> entanglement.Af
     ------
     ValueError
         If there is no such network, or it needs more sites.
+
+    Examples
+    --------
+    >>> count_features("mlp-tanh", n_sites=6)  # doctest: +ELLIPSIS
+    AffineFeatures(...)
     """
     make = maker_of(name)
     n_sites = whole_number("n_sites", n_sites, least=2, most=_FEATURE_SITES)

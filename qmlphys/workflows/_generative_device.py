@@ -79,8 +79,20 @@ def submit(
         If an argument does not fit, or a circuit measures nothing or cannot run on the backend.
     JobError
         If a service did not take the job; the ledger keeps it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=folder):
+    ...     submit([], shots=100)
+    Traceback (most recent call last):
+        ...
+    ValueError: Argument `circuits` must hold at least one circuit, but it is empty.
     """
     found = [circuits] if not isinstance(circuits, Sequence) else list(circuits)
+    if not found:
+        raise ValueError("Argument `circuits` must hold at least one circuit, but it is empty.")
     return jobs.submit(
         found if len(found) > 1 else found[0],
         backend,
@@ -122,6 +134,13 @@ def fetch(job_id: str, *, timeout: float | None = None) -> xr.Dataset:
         If the job failed or was cancelled.
     TimeoutError
         If it is not done in time.
+
+    Examples
+    --------
+    >>> fetch("../../etc/passwd")
+    Traceback (most recent call last):
+        ...
+    ValueError: Argument `job_id` must be 4 to 64 hexadecimal digits of a job's id, but it is '../../etc/passwd'.
     """
     try:
         ds = jobs.fetch(job_id, timeout=timeout)
@@ -169,6 +188,20 @@ def sample_on(
     ------
     ValueError, JobError, TimeoutError
         As `submit` and `fetch`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from unittest import mock
+    >>> from qiskit import QuantumCircuit
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0)
+    >>> _ = bell.cx(0, 1)
+    >>> bell.measure_all()
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, QMLPHYS_HOME=folder):
+    ...     drawn = sample_on(bell, "statevector", shots=100, seed=1)
+    >>> drawn.attrs["source"], sorted(set(snapshots.counts(drawn)))
+    ('device', ['00', '11'])
     """
     job_id = submit(
         circuits,
@@ -198,6 +231,13 @@ def kept_shares(ds: xr.Dataset) -> list[Estimate]:
     -------
     list of Estimate
         Exactly 1 without filters.
+
+    Examples
+    --------
+    >>> about = {"name": "temperature", "units": "J/k_B", "source": "device", "model": "", "lattice": "", "seed": 0}
+    >>> ds = snapshots.from_counts({"00": 40, "11": 60}, parameter=1.0, **about)
+    >>> kept_shares(ds)[0].mean
+    1.0
     """
     if "kept" not in ds.attrs:
         return [Estimate(1.0, 0.0)] * ds.sizes["parameter"]

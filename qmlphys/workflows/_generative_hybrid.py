@@ -71,6 +71,13 @@ def hybrid(
     Notes
     -----
     Rudolph et al., Nature Communications 14, 8367 (2023): synergistic pretraining of circuits by tensor networks.
+
+    Examples
+    --------
+    >>> X = np.array([[0, 0, 0], [1, 1, 1]] * 4)
+    >>> found = hybrid(X, n_layers=1, max_bond=2, n_seeds=1, max_steps=3, seed=1)
+    >>> dict(found["nll"].sizes)["start"], bool(found["best_nll"].min() >= found.attrs["entropy"] - 1e-9)
+    (2, True)
     """
     from qmlphys.generative import BornMachine, CircuitBornMachine
 
@@ -95,7 +102,7 @@ def hybrid(
                 loss=loss,
                 learning_rate=learning_rate,
                 max_steps=max_steps,
-                patience=max_steps,  # all traces of one length
+                patience=max_steps,
                 random_state=key,
             ).fit(rows)
             history = model.history_
@@ -105,10 +112,18 @@ def hybrid(
     _, counts = np.unique(rows, axis=0, return_counts=True)
     shares = counts / counts.sum()
     dims = ("start", "seed", "step")
-    columns = [np.array([[run[k] for run in runs] for runs in traces.values()]) for k in range(3)]
+    # A start that is an optimum already stops at once: its trace goes on with what it found.
+    length = max(run[0].size for runs in traces.values() for run in runs)
+
+    def longest(trace: np.ndarray) -> np.ndarray:
+        return np.pad(trace, (0, length - trace.size), mode="edge")
+
+    nll = np.array([[longest(run[0]) for run in runs] for runs in traces.values()])
+    norms = np.array([[longest(run[1]) for run in runs] for runs in traces.values()])
+    best = np.array([[run[2] for run in runs] for runs in traces.values()])
     return xr.Dataset(
-        {"nll": (dims, columns[0]), "gradient_norm": (dims, columns[1]), "best_nll": (dims[:2], columns[2])},
-        {"start": list(traces), "seed": np.arange(n_seeds), "step": np.arange(columns[0].shape[2])},
+        {"nll": (dims, nll), "gradient_norm": (dims, norms), "best_nll": (dims[:2], best)},
+        {"start": list(traces), "seed": np.arange(n_seeds), "step": np.arange(length)},
         {
             "n_qubits": rows.shape[1],
             "n_parameters": n_parameters,

@@ -170,6 +170,15 @@ def exact_values(ds: xr.Dataset) -> xr.Dataset | None:
     xarray.Dataset or None
         ``energy``, ``magnetization`` over ``parameter`` and ``correlation`` over ``distance`` too, as in `judge`; None
         for other models, other parameters, and more than 16 sites.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import Ising
+    >>> from qmlphys.lattices import square
+    >>> from qmlphys.montecarlo import sample
+    >>> scan = sample(Ising(square(3)), [1.0, 5.0], n_chains=4, n_draws=5, rng=1)
+    >>> exact_values(scan)["energy"].values.round(3)
+    array([...])
     """
     model = ising_of(ds)
     if model is None or ds["parameter"].attrs["name"] != "temperature" or model.lattice.n_sites > _MAX_ENUMERATED:

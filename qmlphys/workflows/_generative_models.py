@@ -167,6 +167,14 @@ def compile_circuit(
     ValueError
         If a bond is too large for an exact circuit, an option has no meaning for the model, or the circuit is too
         large.
+
+    Examples
+    --------
+    >>> from qmlphys.generative import BornMachine
+    >>> model = BornMachine(max_bond=2, random_state=0).fit([[0, 0, 0], [1, 1, 1]])
+    >>> circuit = compile_circuit(model)
+    >>> circuit.num_qubits, circuit.metadata["two_qubit_gates"], round(circuit.metadata["fidelity"], 6)
+    (3, 3, 1.0)
     """
     from qmlphys.generative import BornMachine, CircuitBornMachine, FactorGraphModel, GraphGenerativeModel
 
@@ -249,6 +257,19 @@ def model_samples(
     ------
     ValueError
         If there is not one model a value of the parameter.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import Ising
+    >>> from qmlphys.lattices import square
+    >>> from qmlphys.montecarlo import sample
+    >>> from qmlphys.generative import BornMachine
+    >>> from qmlphys.snapshots import as_xy
+    >>> like = sample(Ising(square(3)), [2.0], n_chains=8, n_draws=20, rng=1)
+    >>> model = BornMachine(max_bond=2, random_state=0).fit(as_xy(like)[0])
+    >>> drawn = model_samples([model], like, n_samples=50, rng=1)
+    >>> drawn.attrs["source"], dict(drawn["spins"].sizes)
+    ('generative', {'parameter': 1, 'chain': 1, 'draw': 50, 'site': 9})
     """
     if len(models) != like.sizes["parameter"]:
         raise ValueError(

@@ -14,8 +14,9 @@ from qiskit import QuantumCircuit
 
 from qmlphys import lattices
 from qmlphys.bits import integers_to_spins
-from qmlphys.execution import backends, jobs
-from qmlphys.workflows._generative_device import chi_squared, fetch, kept_shares, probabilities, submit
+from qmlphys.execution import backends
+from qmlphys.workflows._device_jobs import fetched, layers_label
+from qmlphys.workflows._generative_device import chi_squared, kept_shares, probabilities, submit
 from qmlphys.workflows._generative_judge import exact_values, judge
 from qmlphys.workflows._generative_models import bars_and_stripes, compile_circuit, model_samples
 from qmlphys.workflows._generative_training import Models, boltzmann, drawn
@@ -30,11 +31,6 @@ ORIGINALS, MODEL = "originals", "Born machine"
 """Labels of the snapshots that are learned, and of those that the model draws by itself."""
 
 _MOST_ENUMERATED = 16  # sites of which all configurations are looked at
-
-
-def layers_label(backend: str, n_layers: int) -> str:
-    """Name what a circuit gave on a backend."""
-    return f"{backend}, {f'{n_layers} layers' if n_layers else 'exact circuit'}"
 
 
 class Journey:
@@ -68,13 +64,7 @@ class Journey:
         job = self.ready(name)
 
         def compute() -> xr.Dataset:
-            try:
-                jobs.job(job["id"])
-            except ValueError:
-                if backends.resolve(self.config.backend).kind == "ibm":
-                    raise  # what was sent to a device is never sent twice by a program
-                return fetch(self._send(name)[1])  # another ledger: the same circuits have the same id there
-            return fetch(job["id"])
+            return fetched(job["id"], self.config.backend, lambda: self._send(name)[1])
 
         return self.folder.snapshots(f"generative-{name}", [*self._settings(name), job["id"]], compute)
 

@@ -42,6 +42,14 @@ def state_errors(ds: xr.Dataset, lattice: lattices.Lattice) -> NDArray[np.float6
     -------
     ndarray of float64, shape (n_parameters,)
         In units of J.
+
+    Examples
+    --------
+    >>> local = np.full((1, 1, 4, 4), 1, dtype=np.int8)  # all up: <ZZ> = 1, hence <X> = 0 at the energy -1 a site
+    >>> ds = xr.Dataset({"spins": (("parameter", "chain", "draw", "site"), local), "parameter": [1.0]})
+    >>> ds["energy"] = ("parameter", "chain", "draw"), [[[-1.0, -1.1, -0.9, -1.0]]]
+    >>> state_errors(ds, lattices.chain(4)).round(3)
+    array([0.141])
     """
     n_sites, edges = lattice.n_sites, lattice.edges
     X = ds["spins"].values

@@ -249,6 +249,13 @@ def energies_of(ds: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64
     -------
     mean, error : ndarray of float64, shape (n_parameters,)
         In units of J.
+
+    Examples
+    --------
+    >>> ds = xr.Dataset({"energy": (("parameter", "chain", "draw"), [[[-1.0, -1.2], [-1.1, -1.3]]])})
+    >>> mean, error = energies_of(ds)
+    >>> mean.round(3), error.round(3)
+    (array([-1.15]), array([0.05]))
     """
     means = ds["energy"].mean("draw").values
     return means.mean(axis=1), means.std(axis=1, ddof=1) / np.sqrt(means.shape[1])

@@ -16,6 +16,7 @@ from circuits.state_preparation import amplitudes
 __all__ = ["Method", "check_method", "cost_of", "joined", "n_cx", "parts_of", "samples_of", "spectrum_circuit"]
 
 Method = Literal["coherent", "line", "semiclassical"]
+"""The transform of all qubits at once, of neighbours on a line, or measured bit by bit."""
 
 METHODS = ("coherent", "line", "semiclassical")
 MIN_SAMPLES, MAX_SAMPLES = 8, 4096

@@ -210,6 +210,16 @@ def supervised(
     ------
     ValueError
         If the data set does not scan a transition, or has one chain only.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import Ising
+    >>> from qmlphys.lattices import square
+    >>> from qmlphys.montecarlo import sample
+    >>> scan = sample(Ising(square(4)), np.linspace(1.0, 4.0, 9), n_chains=16, n_draws=20, rng=1)
+    >>> found = supervised(scan, network="dense", seed=1)
+    >>> 1.5 < found.rows[0].value < 3.5
+    True
     """
     from qmlphys.phases import SupervisedPhaseClassifier, baselines
     from qmlphys.phases.curves import far_ends, mean_curve
@@ -303,6 +313,16 @@ def clustering(
     ------
     ValueError
         If the scan does not show two phases.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import Ising
+    >>> from qmlphys.lattices import square
+    >>> from qmlphys.montecarlo import sample
+    >>> scan = sample(Ising(square(4)), np.linspace(1.0, 8.0, 9), n_chains=16, n_draws=20, rng=1)
+    >>> found = clustering(scan, seed=1)
+    >>> 1.5 < found.rows[0].value < 5.0
+    True
     """
     from qmlphys.phases import PhaseClusterer
 
@@ -366,6 +386,16 @@ def confusion(
     ------
     ValueError
         If there are too few chains to hold some out.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import Ising
+    >>> from qmlphys.lattices import square
+    >>> from qmlphys.montecarlo import sample
+    >>> scan = sample(Ising(square(4)), np.linspace(1.0, 4.0, 9), n_chains=16, n_draws=20, rng=1)
+    >>> found = confusion(scan, network="dense", n_splits=4, seed=1)
+    >>> 1.5 < found.rows[0].value < 3.5
+    True
     """
     from qmlphys.phases import ConfusionScheme
     from qmlphys.phases.confusion import optimal_indicator

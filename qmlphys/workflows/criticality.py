@@ -32,6 +32,7 @@ from qmlphys.workflows._criticality_output import figures, rows
 from qmlphys.workflows.runs import RunFolder
 
 __all__ = [
+    "MAGNETIZATION",
     "Criticality",
     "CriticalityConfig",
     "analyse",
@@ -45,7 +46,9 @@ __all__ = [
     "train",
 ]
 
-MAGNETIZATION = "magnetization"  # the known order parameter, measured beside the learned ones
+MAGNETIZATION = "magnetization"
+"""Name of the known order parameter, which is measured beside the learned ones."""
+
 _BATCH_BYTES = 2**27  # of spins at a time
 
 
@@ -83,6 +86,12 @@ class CriticalityConfig:
         Independent runs a size, each saved when done; one number a size.
     seed : int
         Where all randomness starts.
+
+    Examples
+    --------
+    >>> quick = CriticalityConfig(sizes=(8, 12), training_size=8, n_draws=(150, 150), n_chunks=(1, 1))
+    >>> quick.sizes, quick.n_seeds
+    ((8, 12), 4)
     """
 
     lattice: str = "square"

@@ -17,9 +17,9 @@ from qmlphys.workflows.runs import RunFolder, Steps
 
 __all__ = ["DemoConfig", "run"]
 
-TITLE = "Machine learning and quantum physics, in both directions"
+_TITLE = "Machine learning and quantum physics, in both directions"
 
-SUMMARY = (
+_SUMMARY = (
     "Everything on this page was computed just now, on this machine. Every number has its error, and stands beside the "
     "exact value where there is one."
 )
@@ -124,6 +124,6 @@ def run(
         generative.panel(config.generative_models, folder, steps=steps),
         entanglement_scaling.panel(config.entanglement, folder, steps=steps),
     ]
-    report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
+    report = folder.write_panels(config, panels, title=_TITLE, summary=_SUMMARY)
     rows = [row for panel in panels for row in panel.rows]
-    return Outcome(TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(_TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)

@@ -43,8 +43,8 @@ __all__ = [
     "window_entropies",
 ]
 
-TITLE = "How much entanglement a neural quantum state can hold"
-SUMMARY = (
+_TITLE = "How much entanglement a neural quantum state can hold"
+_SUMMARY = (
     "Entropies in nats of neighbouring sites of a ring, of random networks with few and with many nonlinearities, at "
     "infinite width and beside tangent kernels, and of states that networks hold exactly."
 )
@@ -185,7 +185,7 @@ def panel(config: OverviewConfig, folder: RunFolder, *, steps: Steps) -> Panel:
         f"Entropy of |A| neighbouring sites of random networks of {config.n_sites} sites, {config.n_seeds} of each: "
         "one nonlinearity holds little, many reach what random states have."
     )
-    return Panel(TITLE, SUMMARY, rows, {"entanglement-overview": (output.figure_of(ax), caption)})
+    return Panel(_TITLE, _SUMMARY, rows, {"entanglement-overview": (output.figure_of(ax), caption)})
 
 
 def _overview_growth(config: BatteryConfig, journey: Journey) -> list[Row]:
@@ -263,6 +263,6 @@ def run(
     seconds = time.perf_counter() - started
     source = f"wall clock, this start; {folder.n_resumed} steps taken up from before"
     panels[-1] = replace(panels[-1], rows=[*panels[-1].rows, Row("time", seconds, unit="s", source=source)])
-    report = folder.write_panels(config, panels, title=TITLE, summary=SUMMARY)
+    report = folder.write_panels(config, panels, title=_TITLE, summary=_SUMMARY)
     rows = [row for found in panels for row in found.rows]
-    return Outcome(TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(_TITLE, rows, report, time.perf_counter() - started, folder.n_resumed)

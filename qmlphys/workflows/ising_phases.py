@@ -20,7 +20,7 @@ from qmlphys.workflows.runs import Panel, RunFolder, Steps
 
 __all__ = ["N_STEPS", "IsingPhasesConfig", "panel", "run"]
 
-TITLE = "From Ising configurations to a critical temperature"
+_TITLE = "From Ising configurations to a critical temperature"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def run(
     folder = RunFolder(out, workflow="ising-phases", fresh=fresh)
     found = panel(config, folder, steps=Steps(N_STEPS, shown=progress), bars=bars)
     report = folder.write_panels(config, [found])
-    return Outcome(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(_TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
 
 
 def panel(config: IsingPhasesConfig, folder: RunFolder, *, steps: Steps, bars: bool = False) -> Panel:
@@ -195,4 +195,4 @@ def panel(config: IsingPhasesConfig, folder: RunFolder, *, steps: Steps, bars: b
         config.sizes, config.training_size, outputs, square, triangular, clusters, confusion, accuracies
     )
     figures = output.figures(config, results, journey.scan(max(config.sizes)))
-    return Panel(TITLE, output.SUMMARY, output.rows(config, results), figures)
+    return Panel(_TITLE, output.SUMMARY, output.rows(config, results), figures)

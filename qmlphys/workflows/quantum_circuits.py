@@ -30,9 +30,9 @@ __all__ = ["N_STEPS", "QuantumCircuitsConfig", "panel", "rod", "run", "tones"]
 N_STEPS = 3
 """How many steps a user is told of."""
 
-TITLE = "Linear systems and spectra on quantum circuits"
+_TITLE = "Linear systems and spectra on quantum circuits"
 
-SUMMARY = (
+_SUMMARY = (
     "Two textbook algorithms at work: the HHL algorithm solves the heat equation of a rod, and the quantum Fourier "
     "transform finds the tones in a noisy signal - exactly, with the shots of a simulator, and with the calibrated "
     "noise of a device. No eigenvalue and no solution of the matrix entered its circuit. Error bars are those of the "
@@ -88,11 +88,11 @@ class QuantumCircuitsConfig:
         for name in ("n_unknowns", "n_sampled_unknowns"):
             if not 2 <= getattr(self, name) <= linear_system.MAX_UNKNOWNS:
                 raise ValueError(f"Argument `{name}` must be 2 to 64, but it is {getattr(self, name)}.")
-        if not self.tones or not all(0 < tone < RATE / 2 for tone in self.tones):
-            raise ValueError(f"Argument `tones` must lie between 0 and {RATE / 2:g} Hz, but they are {self.tones}.")
+        if not self.tones or not all(0 < tone < _RATE / 2 for tone in self.tones):
+            raise ValueError(f"Argument `tones` must lie between 0 and {_RATE / 2:g} Hz, but they are {self.tones}.")
 
 
-RATE = 1000.0
+_RATE = 1000.0
 """Samples of the signal a second."""
 
 
@@ -133,9 +133,14 @@ def tones(config: QuantumCircuitsConfig) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float, shape (n_samples,)
-        Samples, `RATE` a second.
+        Samples, `_RATE` a second.
+
+    Examples
+    --------
+    >>> tones(QuantumCircuitsConfig(n_samples=64)).shape
+    (64,)
     """
-    moments = np.arange(config.n_samples) / RATE
+    moments = np.arange(config.n_samples) / _RATE
     rng = np.random.default_rng([config.seed, 17])
     heights = [1.0, *[0.7] * (len(config.tones) - 1)]
     pure = sum(
@@ -181,7 +186,7 @@ def run(
     folder = RunFolder(out, workflow="quantum-circuits", fresh=fresh)
     found = panel(config, folder, steps=Steps(N_STEPS, shown=progress))
     report = folder.write_panels(config, [found])
-    return Outcome(TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
+    return Outcome(_TITLE, list(found.rows), report, time.perf_counter() - started, folder.n_resumed)
 
 
 def panel(config: QuantumCircuitsConfig, folder: RunFolder, *, steps: Steps) -> Panel:
@@ -210,7 +215,7 @@ def panel(config: QuantumCircuitsConfig, folder: RunFolder, *, steps: Steps) -> 
         for name in ("statevector", *_backends(config))
     }
     steps.begin("pictures of the circuits and what they gave")
-    return Panel(TITLE, SUMMARY, _rows(config, exact, sampled, spectra), _figures(config, exact, spectra))
+    return Panel(_TITLE, _SUMMARY, _rows(config, exact, sampled, spectra), _figures(config, exact, spectra))
 
 
 def _backends(config: QuantumCircuitsConfig) -> tuple[str, str]:
@@ -260,7 +265,7 @@ def _transformed(config: QuantumCircuitsConfig, backend: str) -> dict[str, Any]:
     exact = backend == "statevector"
     found = spectrum.find_frequencies(
         tones(config),
-        sample_rate=RATE,
+        sample_rate=_RATE,
         units="Hz",
         backend=backend,
         shots=None if exact else config.spectrum_shots,
@@ -315,7 +320,7 @@ def _rows(
         source = f"{found['method']} transform, {found['gates']} two-qubit gates{shots}"
         for value, error in sorted(found["frequencies"]):
             nearest = config.tones[int(np.argmin(np.abs(np.subtract(config.tones, value))))]
-            known_tone = nearest if abs(nearest - value) < RATE / config.n_samples else None
+            known_tone = nearest if abs(nearest - value) < _RATE / config.n_samples else None
             rows.append(Row(f"frequency, {_label(config, backend)}", value, error, known_tone, "Hz", source))
         if not found["frequencies"]:
             rows.append(Row(f"frequency, {_label(config, backend)}", float("nan"), unit="Hz", source=source))

@@ -40,7 +40,7 @@ from qmlphys.workflows._spectrum_peaks import Peak, Powers, far_from, find_peaks
 
 __all__ = ["Method", "Spectrum", "find_frequencies", "shots_needed", "spectrum_circuit"]
 
-MAX_SHOTS_NEEDED = 10**9
+_MAX_SHOTS_NEEDED = 10**9
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,8 +264,8 @@ def shots_needed(chance: float, n_bins: int, *, false_alarm: float = 0.01, confi
     high = 1
     while _found(high, chance, n_bins, false_alarm) < confidence:
         high *= 2
-        if high > MAX_SHOTS_NEEDED:
-            raise ValueError(f"Argument `chance` must be larger: more than {MAX_SHOTS_NEEDED} shots would be needed.")
+        if high > _MAX_SHOTS_NEEDED:
+            raise ValueError(f"Argument `chance` must be larger: more than {_MAX_SHOTS_NEEDED} shots would be needed.")
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

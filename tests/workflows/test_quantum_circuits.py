@@ -95,8 +95,8 @@ def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pyt
     out = tmp_path / "demo"
     found = demo.run(demo.DemoConfig(circuits=QuantumCircuitsConfig()), out=out)
     page = found.report.read_text(encoding="utf-8")
-    assert page.index("<h2>Phases</h2>") < page.index(f"<h2>{quantum_circuits.TITLE}</h2>")
-    assert [row.section for row in rows_of(out)][:3] == ["Phases", "Ground states", quantum_circuits.TITLE]
+    assert page.index("<h2>Phases</h2>") < page.index(f"<h2>{quantum_circuits._TITLE}</h2>")
+    assert [row.section for row in rows_of(out)][:3] == ["Phases", "Ground states", quantum_circuits._TITLE]
     assert [row.section for row in rows_of(out)][-2:] == ["Generative models", "Entanglement"]
     assert len(rows_of(out)) == 4 + len(rows_of(folder))
     settings = json.loads((out / "settings.json").read_text())
@@ -104,7 +104,7 @@ def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pyt
     assert [section["title"] for section in settings["sections"]] == [
         "Phases",
         "Ground states",
-        quantum_circuits.TITLE,
+        quantum_circuits._TITLE,
         "Generative models",
         "Entanglement",
     ]

@@ -124,6 +124,14 @@ def check_spins(spins: Tensor, n_sites: int) -> None:
     ------
     ValueError
         If the shape is not (n, n_sites) or a value is neither -1 nor +1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> check_spins(torch.tensor([[1.0, -1.0, 0.5]]), 3)
+    Traceback (most recent call last):
+        ...
+    ValueError: Argument `spins` must hold -1 and +1 only, but it holds 0.5.
     """
     if spins.ndim != 2 or spins.shape[1] != n_sites:
         raise ValueError(f"Argument `spins` must have shape (n, {n_sites}), but it is {tuple(spins.shape)}.")
