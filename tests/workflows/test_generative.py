@@ -343,7 +343,7 @@ def test_a_second_start_computes_and_sends_nothing(folder: Path, monkeypatch: py
 
     for module, names in (
         (training, ("learn", "sample_ising")),
-        (steps, ("submit", "fetch", "judge", "compile_circuit")),
+        (steps, ("submit", "fetched", "judge", "compile_circuit")),
     ):
         for name in names:
             monkeypatch.setattr(module, name, never)
