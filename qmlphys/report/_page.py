@@ -25,7 +25,7 @@ h2 {{ font-size: 1.15rem; margin: 2.5rem 0 .75rem; padding-bottom: .25rem; borde
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid #e6e6e6;
   overflow-wrap: anywhere; }}
-thead th {{ color: #555; font-weight: 600; border-bottom: 1px solid #999; }}
+thead th {{ color: #555; font-weight: 600; border-bottom: 1px solid #999; white-space: nowrap; }}
 tbody th {{ font-weight: 500; min-width: 9rem; }}
 td[data-label="value"] {{ font-weight: 600; white-space: nowrap; }}
 td[data-label="exact"], td[data-label="deviation"], td[data-label="unit"] {{ white-space: nowrap; }}
