@@ -16,6 +16,8 @@ MAX_ROWS = 128
 # Hermitian to rounding: sums of products of float64 entries, relative to the largest entry.
 _HERMITIAN = 1e-10
 
+_SMALLEST = 1e-100
+
 
 def numbers(values: ArrayLike, argument: str) -> NDArray[np.complex128]:
     """Return finite numbers as a complex array."""
@@ -46,6 +48,11 @@ def hermitian(matrix: ArrayLike, argument: str = "matrix") -> NDArray[np.complex
         )
     if largest == 0.0:
         raise ValueError(f"Argument `{argument}` must not be zero, but all its entries are 0.")
+    if not _SMALLEST < largest < 1.0 / _SMALLEST:
+        raise ValueError(
+            f"Argument `{argument}` must have its largest entry between {_SMALLEST:g} and {1.0 / _SMALLEST:g}, so that "
+            f"squares fit float64, but it is {largest:g}: scale it."
+        )
     return (array + array.conj().T) / 2.0
 
 

@@ -56,7 +56,9 @@ def hhl(
     Parameters
     ----------
     matrix : array_like of float or complex, shape (2**s, 2**s), s = 1 to 7
-        The Hermitian matrix A. For another matrix take the dilation [[0, A], [A^H, 0]].
+        The Hermitian matrix A. For another matrix take the dilation [[0, A], [A^H, 0]]. A singular one is not refused,
+        since no eigenvalue is asked for: k = 0 never raises the flag, so the null space is left out, as by the
+        pseudo-inverse.
     vector : array_like of float or complex, shape (2**s,)
         The right-hand side b; its norm is divided out.
     n_clock : int, 2 to 14

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 
-__all__ = ["seed_number", "whole_number"]
+__all__ = ["no_dataset", "seed_number", "whole_number"]
+
+
+def no_dataset(name: str, value: Any) -> None:
+    """Refuse a whole data set where rows are wanted, and say how to make rows of it."""
+    if type(value).__name__ == "Dataset" and type(value).__module__.startswith("xarray."):
+        raise TypeError(
+            f"Argument `{name}` must be rows of sites, (n, n_sites), but it is an xarray.Dataset: "
+            "`X, parameter, groups = qmlphys.snapshots.as_xy(ds)` makes rows of one."
+        )
 
 
 def whole_number(name: str, value: int, *, least: int = 1, most: int = 2**40) -> int:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from qmlphys import cli, snapshots
 from qmlphys.report import Row
@@ -193,7 +195,11 @@ SAMPLE = ["ising", "sample", "--out", "a.nc"]
         ([*SAMPLE, "--lattice", "kagome"], "'kagome'"),
         ([*SAMPLE, "--algorithm", "magic"], "'magic'"),
         ([*SAMPLE, "--seed", "-1"], "'--seed'"),
-        (["ising", "sample"], "Missing option '--out'"),
+        ([*SAMPLE, "--seed", 10**20], "less than or equal to 4294967295"),
+        (["ising", "sample", "-o", "a.nc", "--coupling", "0"], "--temperatures must be given where --coupling is 0"),
+        (["ising", "sample"], "Missing option '-o' / '--out'"),
+        (["demo", "-o", "text.nc"], "'text.nc' is a file; give the name of a folder."),
+        (["criticality", "--out", "text.nc/below/it"], "'text.nc' is a file; give the name of a folder."),
         (["ising", "sample", "--out", "none/a.nc"], "There is no folder 'none'"),
         (["ising", "sample", "--out", "."], "is a folder"),
         (["boil"], "No such command 'boil'"),
@@ -246,6 +252,91 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(
     assert err.count("\n") == 1
     assert "Traceback" not in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25600 bytes."), "25600 bytes"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 2.00 GiB."), "2.00 GiB"),
+        (MemoryError("Unable to allocate 373. GiB for an array"), "373. GiB"),
+        (MemoryError(), "(MemoryError)"),
+    ],
+)
+def test_memory_that_is_not_there_is_one_line_and_exit_code_2(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qmlphys.workflows import sampling
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sampling, "sample_ising", fail)
+    code, _, err = run_cli(["ising", "sample", "--out", tmp_path / "a.nc"], capsys)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert err.startswith("Error: There is not enough memory (")
+    assert said in err
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qmlphys.workflows import sampling
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a tensor has the wrong shape")
+
+    monkeypatch.setattr(sampling, "sample_ising", fail)
+    with pytest.raises(RuntimeError, match="wrong shape"):
+        cli.main(["ising", "sample", "--out", str(tmp_path / "a.nc")])
+
+
+def _commands(group: Any, *names: str) -> list[tuple[str, ...]]:
+    """Return all commands below a group that do something."""
+    below = getattr(group, "commands", None)
+    if below is None:
+        return [names]
+    return [found for name, command in below.items() for found in _commands(command, *names, name)]
+
+
+COMMANDS = _commands(typer.main.get_command(cli.app))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_same_thing_has_the_same_name_everywhere(command: tuple[str, ...]) -> None:
+    found: Any = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    options = {option: parameter for parameter in found.params for option in parameter.opts}
+    assert ("--out" in options) == ("-o" in options), "an output has its short name everywhere"
+    assert found.help.strip().splitlines()[0].endswith(".")
+    for parameter in found.params:
+        if parameter.name not in ("help", "context"):
+            assert parameter.help.endswith((".", "slow).", "default).")), parameter.name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_is_shown_as_it_is_written(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Square brackets of a help text are not read as markup."""
+    monkeypatch.setenv("COLUMNS", "400")
+    found: Any = typer.main.get_command(cli.app)
+    for name in command:
+        found = found.commands[name]
+    code, out, _ = run_cli([*command, "--help"], capsys)
+    assert code == 0
+    shown = " ".join(out.replace("\u2502", " ").split())
+    for parameter in found.params:
+        if parameter.name != "help":
+            assert " ".join(parameter.help.split()) in shown
+
+
+def test_commands_stand_in_the_order_in_which_they_are_met(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_cli(["--help"], capsys)
+    table = out[out.index("Commands") :]
+    names = ["demo", "ising", "phases", "nqs", "generative", "entanglement", "circuit", "solve", "submit", "jobs"]
+    places = [table.index(f" {name} ") for name in names]
+    assert places == sorted(places)
 
 
 def test_nothing_typed_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,7 @@ def test_jobs_are_submitted_now_and_fetched_later(home: Path, capsys: pytest.Cap
         (["--backend", "ear"], "did you mean 'aer'?"),
         (["--backend", "ibm"], "must name its device"),
         (["--shots", "3"], "--shots"),
+        (["--out", "/dev/null"], "'/dev/null' is a file; give the name of a folder."),
     ],
 )
 def test_wrong_input_gives_one_line(

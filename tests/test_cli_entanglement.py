@@ -80,7 +80,9 @@ def test_the_battery_takes_its_settings_from_the_line(
         (["features", "tanh", "--n", 40], "`n_sites`"),
         (["references", "--n", 8, "--n-a", 8], "`n_a`"),
         (["references", "--n", 8, "--n-down", 9], "`n_down`"),
+        (["references", "--n", 10**11], "less than or equal to 100000"),
         (["battery", "--seed", -1], "--seed"),
+        (["battery", "--out", "file"], "'file' is a file; give the name of a folder"),
         (["battery", "--json", "nowhere/rows.json"], "There is no folder"),
         (["nothing"], "nothing"),
     ],
@@ -93,6 +95,7 @@ def test_wrong_input_gives_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("no folder")
     code, _, err = run_cli(arguments, capsys)
     assert code == 2
     assert words in err

@@ -164,6 +164,7 @@ def test_a_run_writes_its_report(home: Path, capsys: pytest.CaptureFixture[str])
         (["compile", "scan.nc", "-o", "c.qpy"], "must be a model of qmlphys"),
         (["compile", "odd.npz", "-o", "c.qpy"], "must name the parameter"),
         (["run", "--out", "r", "--snapshots", "scan.nc", "--size", 4], "leave --snapshots away"),
+        (["run", "--out", "rows.npy"], "'rows.npy' is a file; give the name of a folder"),
         (["run", "--out", "r", "--layers", "deep"], "whole numbers such as 0,2,4"),
         (["run", "--out", "r", "--snapshots", "missing.nc"], "missing.nc"),
         (["run", "--out", "r", "--snapshots", "scan.nc", "--backend", "fake_torin"], "did you mean 'fake_torino'"),

@@ -52,6 +52,19 @@ def test_a_scan_becomes_a_file_that_learners_read(tmp_path: Path, capsys: pytest
     [
         (["ground-state", "--hamiltonian", "hubbard"], "hubbard"),
         (["ground-state", "--size", 2], "size"),
+        (["ground-state", "--size", 0], "'--size'"),
+        (["ground-state", "--size", 100_000], "less than or equal to 4096"),
+        (["ground-state", "--lattice", "square", "--size", 65], "at most 4096 sites, but square(65) has 4225"),
+        (["ground-state", "--lattice", "honeycomb", "--size", 46], "honeycomb(46) has 4232"),
+        (["ground-state", "--lattice", "cubic", "--size", 17], "cubic(17) has 4913"),
+        (["ground-state", "--hamiltonian", "heisenberg", "--field", 1], "--field belongs to tfim and j1j2"),
+        (["ground-state", "--field", -1], "must be at least 0 for tfim"),
+        (["ground-state", "--out", "file"], "'file' is a file; give the name of a folder"),
+        (["scan", "--hamiltonian", "heisenberg", "--out", "x.nc"], "no field to scan"),
+        (["scan", "--folder", "file/below", "--out", "x.nc"], "'file' is a file"),
+        (["phases", "--sizes", "8,100000000"], "must be 1 to 4096, but it is 100000000"),
+        (["phases", "--sizes=-8,16"], "must be 1 to 4096, but it is -8"),
+        (["phases", "--out", "file"], "'file' is a file"),
         (["ground-state", "--samples", 100, "--chains", 64], "multiple of the 64 chains"),
         (["scan", "--fields", "a,b", "--out", "x.nc"], "a,b"),
         (["phases", "--sizes", "8;16"], "Sizes must be a list"),
@@ -66,7 +79,9 @@ def test_wrong_input_gives_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").write_text("no folder")
     code, _, err = run_cli(["nqs", *arguments], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert code == 2
     assert words in err
     assert "Traceback" not in err

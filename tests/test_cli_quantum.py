@@ -213,7 +213,15 @@ def test_backends_are_listed_with_what_mends_them(capsys: pytest.CaptureFixture[
         (["submit", "--again", "abcd1234"], "abcd1234"),
         (["jobs", "fetch", "../../etc"], "hexadecimal"),
         (["jobs", "fetch", "abcd1234"], "abcd1234"),
-        (["solve", "A.npy", "missing.npy"], "missing.npy"),
+        (["submit", "--again", "abcd1234", "--shots", "5"], "--shots does not fit --again"),
+        (["submit", "--again", "abcd1234", "--measure-all"], "--measure-all does not fit --again"),
+        (["submit", "--again", "abcd1234"], "no such job"),
+        (["circuit", "qft", "100", "-o", "x.qasm", "--figure", "x.svg"], "at most 2000 instructions to be drawn"),
+        (["circuit", "hhl", "head.npy", "b.npy", "-o", "x.qpy"], "array of numbers"),
+        (["circuit", "hhl", "huge.npy", "b.npy", "-o", "x.qpy"], "largest entry between 1e-100 and 1e+100"),
+        (["solve", ".", "b.npy"], "no regular file"),
+        (["solve", "A.npy", "b.npy", "--observable", "Z"], "--observable belongs to sampled backends"),
+        (["solve", "A.npy", "missing.npy"], "There is no file 'missing.npy'."),
         (["solve", "A.npy", "object.npy"], "array of numbers"),
         (["solve", "A.npy", "b.npy", "--backend", "aer"], "`shots` must be"),
         (["solve", "A.npy", "b.npy", "--backend", "aer", "--shots", "10"], "`shots` must be at least"),
@@ -232,6 +240,8 @@ def test_wrong_input_gives_one_line_and_loses_nothing(
     Path("secret.qasm").write_text('OPENQASM 2.0;\ninclude "/etc/passwd";\nqreg q[1];\n')
     np.save("object.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.save("singular.npy", np.ones((2, 2)))
+    np.save("huge.npy", np.eye(2) * 1e200)
+    Path("head.npy").write_bytes(Path("A.npy").read_bytes().replace(b"), }", b"(, }"))
     before = {path.name for path in system.iterdir()}
     code, out, err = run_cli(arguments, capsys)
     assert code in (1, 2)

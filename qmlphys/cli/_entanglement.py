@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, write_rows
+from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, writable_folder, write_rows
 
 __all__ = ["entanglement"]
 
@@ -21,7 +21,12 @@ def battery(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run folder; runs/entanglement, or runs/entanglement-full, unless given."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="The run folder; runs/entanglement, or runs/entanglement-full, unless given.",
+        ),
     ] = None,
     seed: Seed = 1,
     fresh: Annotated[
@@ -34,6 +39,7 @@ def battery(
     A run that was stopped goes on where it was.
     """
     writable(table)
+    writable_folder(out)
     from qmlphys.workflows import entanglement_scaling as workflow
 
     config = workflow.BatteryConfig.full(seed=seed) if full else workflow.BatteryConfig(seed=seed)
@@ -56,7 +62,7 @@ def features(
             "rbm; a number after a dash says how many: cosnet-20.",
         ),
     ],
-    n: Annotated[int, typer.Option("--n", min=2, help="Number of sites.")] = 22,
+    n: Annotated[int, typer.Option("--n", min=2, help="Number of sites, at most 24.")] = 22,
     seed: Seed = 1,
     table: Table = None,
 ) -> None:
@@ -80,7 +86,7 @@ def features(
 
 @entanglement.command("references")
 def references(
-    n: Annotated[int, typer.Option("--n", min=2, help="Number of sites.")] = 22,
+    n: Annotated[int, typer.Option("--n", min=2, max=100_000, help="Number of sites.")] = 22,
     n_a: Annotated[int | None, typer.Option("--n-a", min=1, help="Sites of the block; half unless given.")] = None,
     n_down: Annotated[
         int | None, typer.Option("--n-down", min=0, help="Spins -1 of the Dicke state; half unless given.")

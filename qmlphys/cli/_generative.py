@@ -10,7 +10,7 @@ import typer
 
 from qmlphys.cli._jobs import BackendName
 from qmlphys.cli._phases import temperatures_of
-from qmlphys.cli._show import Picture, Seed, Table, print_rows, watched, writable, write_rows
+from qmlphys.cli._show import Picture, Seed, Table, print_rows, watched, writable, writable_folder, write_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="LATTICE|FILE.json",
-            help="graph, factor: such as 'square(4)', or a file [n, [[i, j], ...]]; by default the snapshots' lattice.",
+            help="graph, factor: such as 'square(4)', or a file, [3, [[0, 1], [1, 2]]]; else the snapshots' lattice.",
         ),
     ] = None,
     visible: Annotated[
@@ -297,7 +297,7 @@ def compile_model(
 
 @generative.command("run")
 def run(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/generative"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")] = Path("runs/generative"),
     snapshots: Annotated[
         Path | None,
         typer.Option(metavar="FILE.nc", help="Learn these, of whatever source; else Monte Carlo of the Ising model."),
@@ -326,6 +326,7 @@ def run(
     """
     if snapshots is not None and (size is not None or temperatures is not None):
         raise ValueError("Options --size and --temperatures belong to Monte Carlo: leave --snapshots away.")
+    writable_folder(out)
     chosen: dict[str, Any] = {} if size is None else {"size": size}
     if temperatures is not None:
         chosen["temperatures"] = tuple(temperatures_of(temperatures))

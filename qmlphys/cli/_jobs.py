@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendName", "SampledSeed", "jobs", "submit"]
 
-jobs = typer.Typer(help="Jobs in the ledger: what was submitted, where it is, what came out.")
+jobs = typer.Typer(help="Jobs in the ledger: what was submitted, where it is, what came out. Alone, it lists them.")
 
 
 class Precision(StrEnum):
@@ -47,6 +47,7 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or its fir
 
 
 def submit(
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(metavar="FILE", help="A circuit: OpenQASM 2, OpenQASM 3 or QPY, of whatever origin."),
@@ -76,6 +77,11 @@ def submit(
 
     if (file is None) == (again is None):
         raise ValueError("Give either a circuit FILE or --again ID.")
+    for name in ("backend", "shots", "seed", "repeat", "precision", "noise", "measure_all"):
+        source = context.get_parameter_source(name)
+        if again is not None and source is not None and source.name == "COMMANDLINE":
+            option = name.replace("_", "-")
+            raise ValueError(f"Option --{option} does not fit --again, which sends the same task: leave it away.")
     if again is not None:
         job_id = ledger.submit_again(again)
     elif file is not None:

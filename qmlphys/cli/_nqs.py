@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from qmlphys.cli._phases import LatticeName, temperatures_of
-from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, write_rows
+from qmlphys.cli._show import Seed, Table, print_rows, watched, writable, writable_folder, write_rows
 
 __all__ = ["nqs"]
+
+_MAX_SITES = 4096  # far above what a network here can be trained on
 
 nqs = typer.Typer(help="Ground states by neural networks, and the phases in them.", no_args_is_help=True)
 
@@ -33,7 +35,9 @@ class Bipartite(StrEnum):
 
 Hamiltonian = Annotated[Model, typer.Option(help="Transverse-field Ising, Heisenberg antiferromagnet, or J1-J2 model.")]
 LatticeOption = Annotated[LatticeName, typer.Option(help="The lattice, periodic.")]
-Size = Annotated[int, typer.Option(help="Linear size L; a square lattice then has L x L sites.")]
+Size = Annotated[
+    int, typer.Option(min=1, max=_MAX_SITES, help="Linear size L; a square lattice then has L x L sites, at most 4096.")
+]
 Alpha = Annotated[int, typer.Option(min=1, help="Hidden units a site.")]
 Samples = Annotated[int, typer.Option(min=1, help="Configurations a step, a multiple of the chains.")]
 Chains = Annotated[int, typer.Option(min=1, help="Independent Markov chains.")]
@@ -45,7 +49,10 @@ def ground_state(
     hamiltonian: Hamiltonian = Model.tfim,
     lattice: LatticeOption = LatticeName.chain,
     size: Size = 32,
-    field: Annotated[float, typer.Option(help="Transverse field h of tfim, or J2 of j1j2, in units of J.")] = 1.0,
+    field: Annotated[
+        float | None,
+        typer.Option(help="Transverse field h of tfim, or J2 of j1j2, in units of J; 1 unless given."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Most steps of the optimisation.")] = 400,
     target: Annotated[float, typer.Option(min=0.0, help="V-score at which to stop; 0 takes all steps.")] = 0.0,
     alpha: Alpha = 8,
@@ -55,13 +62,23 @@ def ground_state(
     open_boundary: Annotated[bool, typer.Option("--open", help="Open instead of periodic boundaries.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder for the report; a run that was stopped goes on from there."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Run folder for the report; a run that was stopped goes on from there."
+        ),
     ] = None,
     seed: Seed = 1,
     table: Table = None,
 ) -> None:
     """Find one ground state and measure its energy on fresh samples."""
     writable(table)
+    writable_folder(out)
+    if hamiltonian is Model.heisenberg and field is not None:
+        raise ValueError("Option --field belongs to tfim and j1j2: the Heisenberg model has none.")
+    if hamiltonian is Model.tfim and field is not None and field < 0.0:
+        raise ValueError(
+            f"Option --field must be at least 0 for tfim, whose networks are positive, but it is {field:g}."
+        )
+    _check_sites(lattice, size)
     from qmlphys.workflows import ground_state as workflow
 
     recipe = workflow.Recipe(alpha=alpha, n_samples=samples, n_chains=chains, step_size=step_size, target=target)
@@ -70,7 +87,7 @@ def ground_state(
         lattice=lattice.value,
         size=size,
         periodic=not open_boundary,
-        field=field,
+        field=1.0 if field is None else field,
         n_steps=steps,
         recipe=recipe,
         seed=seed,
@@ -85,12 +102,16 @@ def ground_state(
 
 @nqs.command("scan")
 def scan(
-    out: Annotated[Path, typer.Option(metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
     hamiltonian: Hamiltonian = Model.tfim,
     lattice: LatticeOption = LatticeName.chain,
     size: Size = 32,
     fields: Annotated[
-        str, typer.Option(metavar="LIST", help="Fields: 0.5,1.0,1.5 or start:stop:count, both ends included.")
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="h of tfim, or J2 of j1j2, in units of J: 0.5,1.0,1.5 or start:stop:count, both ends included.",
+        ),
     ] = "0.4:2.4:21",
     basis: Annotated[str, typer.Option(help="Pauli basis of the snapshots: one letter, or one a site.")] = "Z",
     draws: Annotated[int, typer.Option(min=1, help="Snapshots from each chain.")] = 20,
@@ -114,6 +135,10 @@ def scan(
     """Train ground states along a field and save their snapshots; `qmlphys phases` reads them."""
     values = tuple(temperatures_of(fields, what="fields", unit="J"))
     writable(out)
+    writable_folder(folder)
+    if hamiltonian is Model.heisenberg:
+        raise ValueError("Option --hamiltonian must be tfim or j1j2 here: the Heisenberg model has no field to scan.")
+    _check_sites(lattice, size)
     from qmlphys import snapshots
     from qmlphys.workflows import ground_state as workflow
     from qmlphys.workflows.runs import RunFolder
@@ -146,7 +171,9 @@ def phases(
     training_size: Annotated[
         int | None, typer.Option(help="Size that the networks are trained on; by default the second of the sizes.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/ground-state-phases"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")] = Path(
+        "runs/ground-state-phases"
+    ),
     seed: Seed = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute everything again, whatever is there already.")
@@ -162,6 +189,9 @@ def phases(
         numbers = tuple(int(part) for part in sizes.split(","))
     except ValueError:
         raise ValueError(f"Sizes must be a list such as 16,32,64, but they are {sizes[:80]!r}.") from None
+    for size in numbers:
+        _check_sites(LatticeName(lattice.value), size)
+    writable_folder(out)
     from qmlphys.workflows import ground_state as workflow
 
     chosen = numbers[min(1, len(numbers) - 1)] if training_size is None else training_size
@@ -170,6 +200,16 @@ def phases(
     print_rows(found.rows, title=found.title, deviations=True)
     resumed = f", {found.n_resumed} steps taken up from before" if found.n_resumed else ""
     typer.echo(f"Report: {found.report}  ({found.seconds:.0f} s{resumed})")
+
+
+def _check_sites(lattice: LatticeName, size: int) -> None:
+    """Refuse a lattice that no training here could end on, before anything of its size is made."""
+    if not 1 <= size <= _MAX_SITES:
+        raise ValueError(f"A linear size must be 1 to {_MAX_SITES}, but it is {size}.")
+    per_cell, dimension = {"chain": (1, 1), "honeycomb": (2, 2), "cubic": (1, 3)}.get(lattice.value, (1, 2))
+    n_sites = per_cell * size**dimension
+    if n_sites > _MAX_SITES:
+        raise ValueError(f"A lattice must have at most {_MAX_SITES} sites, but {lattice.value}({size}) has {n_sites}.")
 
 
 def _tell(text: str) -> None:

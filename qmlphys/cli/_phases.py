@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qmlphys.cli._show import Picture, Seed, Table, print_rows, show, watched, writable
+from qmlphys.cli._show import Picture, Seed, Table, print_rows, show, watched, writable, writable_folder
 
 __all__ = ["LatticeName", "ising", "phases", "temperatures_of"]
 
@@ -71,7 +71,9 @@ class Strategy(StrEnum):
 
 Snapshots = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="Snapshots over a scan of temperatures, as `qmlphys ising sample` writes."),
+    typer.Argument(
+        metavar="FILE", help="Snapshots over a scan, as `qmlphys ising sample` and `qmlphys nqs scan` write them."
+    ),
 ]
 
 
@@ -125,7 +127,7 @@ def temperatures_of(text: str, *, what: str = "temperatures", unit: str = "J/k_B
 
 @ising.command("sample")
 def ising_sample(
-    out: Annotated[Path, typer.Option(metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.nc", help="Where to write the snapshots (netCDF).")],
     lattice: Annotated[LatticeName, typer.Option(help="The lattice.")] = LatticeName.square,
     size: Annotated[int, typer.Option(help="Linear size L; a square lattice then has L x L sites.")] = 16,
     temperatures: Annotated[
@@ -149,6 +151,8 @@ def ising_sample(
     Thermalisation and spacing of the draws follow from the autocorrelation time, which is measured first.
     """
     values = None if temperatures is None else temperatures_of(temperatures)
+    if values is None and coupling == 0.0:
+        raise ValueError("Option --temperatures must be given where --coupling is 0: no scale of energy is left.")
     writable(out)
     from qmlphys.workflows.sampling import sample_ising
 
@@ -275,7 +279,9 @@ def phases_device(
         bool, typer.Option(help="Wait for the jobs and report; --no-wait submits them and prints their ids.")
     ] = True,
     timeout: Annotated[float | None, typer.Option(min=0, help="Longest wait for a job, in seconds.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")] = Path("runs/device-phases"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The run folder.")] = Path(
+        "runs/device-phases"
+    ),
     seed: Seed = 1,
 ) -> None:
     """Prepare ground states as circuits, measure them on backends, and let a classifier judge the snapshots.
@@ -284,6 +290,7 @@ def phases_device(
     size and backend, through the ledger: the same command fetches later what was submitted.
     """
     values = tuple(temperatures_of(fields, what="fields", unit="J"))
+    writable_folder(out)
     from qmlphys.workflows import device_phases as workflow
 
     config = workflow.DevicePhasesConfig(

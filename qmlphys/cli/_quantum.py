@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,25 +83,19 @@ def _array(path: Path) -> NDArray[Any]:
     """Read an array of numbers; nothing in the file is executed."""
     import numpy as np
 
+    if not path.exists():
+        raise ValueError(f"There is no file '{path}'.")
+    if not path.is_file():
+        raise ValueError(f"'{path}' must be an array of numbers as numpy.save writes it, but it is no regular file.")
     if path.stat().st_size > _MAX_ARRAY:
         raise ValueError(f"'{path}' must be at most {_MAX_ARRAY // 2**20} MiB, but it has {path.stat().st_size} bytes.")
     try:
         found = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, SyntaxError, MemoryError, tokenize.TokenError):  # of which damaged heads are full
         found = None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biufc":
         raise ValueError(f"'{path}' must be an array of numbers as numpy.save writes it, but it is not.")
     return found
-
-
-def _draw(drawn: QuantumCircuit, path: Path | None) -> None:
-    """Write a circuit's drawing, if one was asked for."""
-    if path is None:
-        return
-    from qmlphys import plotting
-
-    plotting.save(plotting.circuit_drawing(drawn), path)
-    typer.echo(f"Picture: {path}")
 
 
 def _write_circuit(built: QuantumCircuit, out: Path, figure: Path | None) -> None:
@@ -108,10 +103,17 @@ def _write_circuit(built: QuantumCircuit, out: Path, figure: Path | None) -> Non
     from qmlphys.execution import circuit_files
     from qmlphys.execution._rules import n_two_qubit_gates
 
+    drawing = None
+    if figure is not None:  # before anything is written: a circuit may be too long to be drawn
+        from qmlphys import plotting
+
+        drawing = plotting.circuit_drawing(built)
     circuit_files.write(built, out)
     gates = f"{len(built.data)} instructions, {n_two_qubit_gates(built)} gates on two qubits"
     typer.echo(f"{built.name}: {built.num_qubits} qubits, {gates}, depth {built.depth()}: {out}")
-    _draw(built, figure)
+    if figure is not None and drawing is not None:
+        plotting.save(drawing, figure)
+        typer.echo(f"Picture: {figure}")
 
 
 @circuit.command("qft")
@@ -211,6 +213,8 @@ def solve(
     writable(out, suffix=".npy")
     writable(figure, suffix=".svg")
     writable(table)
+    if observable and backend == "statevector":
+        raise ValueError("Option --observable belongs to sampled backends: the exact one gives the solution itself.")
     A, b = _array(matrix), _array(vector)
     from qmlphys.workflows import linear_system
 

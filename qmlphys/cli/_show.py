@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from qmlphys.report import Row
     from qmlphys.workflows.analysis import Analysis
 
-__all__ = ["Picture", "Seed", "Table", "print_rows", "show", "watched", "writable", "write_rows"]
+__all__ = ["Picture", "Seed", "Table", "print_rows", "show", "watched", "writable", "writable_folder", "write_rows"]
 
-Seed = Annotated[int, typer.Option(min=0, help="Where all randomness starts: the same number, the same result.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Where all randomness starts: the same number, the same result."),
+]
 Picture = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Write the picture here.")]
 Table = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here, as JSON.")]
 
@@ -35,6 +38,19 @@ def writable(path: Path | None, *, suffix: str = "") -> None:
         raise ValueError(f"There is no folder '{path.parent}' to write '{path.name}' into.")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"The folder '{path.parent}' cannot be written to.")
+
+
+def writable_folder(path: Path | None) -> None:
+    """Refuse, before any work is done, a run folder that could not be made or filled."""
+    if path is None:
+        return
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise ValueError(f"'{place}' is a file; give the name of a folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"The folder '{place}' cannot be written to.")
 
 
 def watched() -> bool:

@@ -61,7 +61,7 @@ def swap_entropy(
     ------
     ValueError, TypeError
         If shapes, spins or groups do not fit; or if Tr rho_A^2 is not three errors above zero: then its logarithm is
-        unknown, and more samples are needed, e^S of them or more.
+        unknown, and more samples are needed, up to e^(2 S) of them.
 
     Notes
     -----

@@ -217,10 +217,17 @@ def _elsewhere(kind: str, data: bytes) -> QuantumCircuit:
             return load_qpy(done.stdout[2:])[0]
         except ValueError as error:
             raise CircuitFileError(str(error)) from None
-    reason = done.stdout[2:].decode("utf-8", "replace") if done.stdout[:2] == b"no" else ""
+    reason = _plain(done.stdout[2:].decode("utf-8", "replace")) if done.stdout[:2] == b"no" else ""
     if not reason:
         raise CircuitFileError(f"it is truncated or damaged {label}: the parser gave up on it.")
     raise CircuitFileError(f"it is no valid {label} ({reason[:200].rstrip('.')}).")
+
+
+def _plain(reason: str) -> str:
+    """Return what a parser says without the colours and the backtrace that it draws around it."""
+    reason = re.sub(r"(\x1b|\\x1b)\[\d+m", "", reason)
+    found = re.search(r"Backtrace.*?Error: (.*?)(\\n|\n|$)", reason, re.DOTALL)
+    return " ".join((found[1] if found else reason).split())
 
 
 def _check_text(text: str, kind: str) -> None:

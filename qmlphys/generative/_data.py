@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qmlphys._alphabet import find_alphabet
+from qmlphys._arguments import no_dataset
 from qmlphys._groups import group_indices, hold_out
 from qmlphys.bits import bits_to_spins
 
@@ -42,6 +43,7 @@ def as_bits(
     ValueError, TypeError
         If the shape does not fit or another value occurs.
     """
+    no_dataset(argument, X)
     rows = np.asarray(X)
     if rows.dtype.kind not in "biuf":
         raise TypeError(f"Argument `{argument}` must hold bits (0/1) or spins (-1/+1), but its dtype is {rows.dtype}.")

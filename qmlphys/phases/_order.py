@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmlphys._arguments import no_dataset
 from qmlphys.phases._front import Front
 from qmlphys.phases._patterns import count_patterns, mean_over_patterns
 from qmlphys.phases._training import threads_for, torch_threads
@@ -122,6 +123,7 @@ class OrderParameterMixin:
             If the fit was not one on snapshots, or held more or fewer than two labelled classes.
         """
         check_is_fitted(self)
+        no_dataset("X", X)
         data: npt.NDArray[Any] = validate_data(self, X, reset=False, dtype="numeric")
         if self.order_direction_ is None:
             raise ValueError(

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qmlphys._alphabet import find_alphabet, to_spins
+from qmlphys._arguments import no_dataset
 from qmlphys._groups import check_parameter, group_indices
 from qmlphys.phases._crossing import half_crossing
 from qmlphys.phases._embedding import blocks, diffuse, diffusion_axes, principal_axes, project
@@ -152,6 +153,7 @@ class PhaseClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         >>> PhaseClusterer(random_state=0).fit(X).labels_[:2]
         array([1, 1])
         """
+        no_dataset("X", X)
         data: npt.NDArray[Any] = validate_data(self, X, dtype="numeric", ensure_min_samples=2)
         self._check_settings(*data.shape)
         self.alphabet_ = find_alphabet(data)
@@ -252,6 +254,7 @@ class PhaseClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     def _validated(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         check_is_fitted(self)
+        no_dataset("X", X)
         return to_spins(validate_data(self, X, dtype="numeric", reset=False), self.alphabet_)
 
     @property

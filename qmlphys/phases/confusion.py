@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qmlphys._arguments import no_dataset
 from qmlphys._groups import group_indices, hold_out
 from qmlphys.phases._front import Front
 from qmlphys.phases._indicator import bin_means, check_splits, measure, midpoints
@@ -211,6 +212,7 @@ class ConfusionScheme(OrderParameterMixin, RegressorMixin, BaseEstimator):
         >>> scheme.splits_, scheme.indicator_
         (array([1.5]), array([1.]))
         """
+        no_dataset("X", X)
         data, values = validate_data(self, X, y, dtype="numeric", y_numeric=True, ensure_min_samples=4)
         values = np.asarray(values, dtype=np.float64)
         plan = self._check_settings(int(len(data) * (1 - self.held_out_fraction)))
@@ -333,6 +335,7 @@ class ConfusionScheme(OrderParameterMixin, RegressorMixin, BaseEstimator):
         array([1., 0.])
         """
         check_is_fitted(self)
+        no_dataset("X", X)
         data: npt.NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
         inputs = self._front.inputs(data)
         n_tasks = len(self._tasks())

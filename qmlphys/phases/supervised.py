@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from qmlphys._arguments import no_dataset
 from qmlphys._groups import check_parameter, group_indices
 from qmlphys.phases._crossing import half_crossing
 from qmlphys.phases._front import Front
@@ -164,6 +165,7 @@ class SupervisedPhaseClassifier(OrderParameterMixin, ClassifierMixin, BaseEstima
         ValueError, TypeError
             If an argument does not fit, or y holds a single class.
         """
+        no_dataset("X", X)
         X, y = validate_data(self, X, y, dtype="numeric")
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
@@ -327,4 +329,5 @@ class SupervisedPhaseClassifier(OrderParameterMixin, ClassifierMixin, BaseEstima
 
     def _rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         check_is_fitted(self)
+        no_dataset("X", X)
         return validate_data(self, X, reset=False, dtype="numeric")

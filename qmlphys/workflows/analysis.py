@@ -248,7 +248,7 @@ def supervised(
             crossing.mean,
             crossing.error,
             unit=scan.units,
-            source="output crosses 1/2",
+            source="output crosses 1/2; moves with the size",
         ),
         *_comparison(ds, scan),
         *(
@@ -336,7 +336,7 @@ def clustering(
             found.mean,
             found.error,
             unit=scan.units,
-            source="half of the snapshots ordered",
+            source="half of the snapshots ordered; moves with the size",
         ),
         *_comparison(ds, scan),
         Row("variance along the first component", float(ratio[0]), source=embedding),

@@ -54,7 +54,8 @@ class Spectrum:
         within (-rate/2, rate/2] for a complex one. Errors come from shots, from the noise of the signal and from tones
         that disturb each other.
     shares : tuple of Estimate
-        Share of the signal's power (its mean removed) in each tone; they need not add up to 1.
+        Share of the signal's power (its mean removed) in each tone; they need not add up to 1. A tone between two bins
+        has a mean of its own, whose removal raises its share, for a single tone to a little above 1.
     p_values : tuple of float
         How often white noise would show as strong a peak anywhere in the spectrum.
     power : xarray.Dataset
@@ -107,7 +108,8 @@ class Spectrum:
         ):
             chance = f"{how}; white noise shows such a peak with probability {p_value:.1g}"
             rows.append(Row(f"frequency {number}", frequency.mean, frequency.error, unit=self.units, source=chance))
-            rows.append(Row(f"share of the power, frequency {number}", share.mean, share.error, source=how))
+            of = f"{how}; of the signal less its mean, so that a single tone can come out a little above 1"
+            rows.append(Row(f"share of the power, frequency {number}", share.mean, share.error, source=of))
         loading, transform = self.n_two_qubit_gates_loading, self.n_two_qubit_gates_transform
         rows.append(Row("two-qubit gates, loading the signal", loading, source="CX, all qubits connected"))
         rows.append(Row("two-qubit gates, Fourier transform", transform, source="CX, all qubits connected"))

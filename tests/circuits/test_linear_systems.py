@@ -321,6 +321,15 @@ def test_windows() -> None:
         clock_window(0)
 
 
+@pytest.mark.parametrize(("vector", "expected"), [([1.0, 0.0], [0.5, 0.5]), ([1.0, -1.0], [0.0, 0.0])])
+def test_the_null_space_of_a_singular_matrix_is_left_out(vector: list[float], expected: list[float]) -> None:
+    """The projection on the eigenvector (1, 1) comes out; (1, -1), with eigenvalue 0, does not raise the flag."""
+    circuit = hhl([[1.0, 1.0], [1.0, 1.0]], vector, n_clock=4, time=np.pi / 4)  # the eigenvalue 2 lies on the grid
+    found = Statevector(circuit).data.reshape(2, 16, 2)[1, 0]
+    scale = 2.0 / circuit.metadata["scale"]
+    np.testing.assert_allclose(found * scale, expected, atol=1e-12)
+
+
 GOOD: dict[str, Any] = {"matrix": np.eye(2), "vector": [1.0, 0.0], "n_clock": 3}
 
 
@@ -330,6 +339,8 @@ GOOD: dict[str, Any] = {"matrix": np.eye(2), "vector": [1.0, 0.0], "n_clock": 3}
         ({"matrix": [[0.0, 1.0], [0.0, 0.0]]}, "dilation"),
         ({"matrix": [[1.0, np.nan], [np.nan, 1.0]]}, "NaN"),
         ({"matrix": np.zeros((2, 2))}, "must not be zero"),
+        ({"matrix": np.eye(2) * 1e200}, "between 1e-100 and 1e"),
+        ({"matrix": np.eye(2) * 1e-200}, "between 1e-100 and 1e"),
         ({"matrix": np.eye(3), "vector": np.ones(3)}, "pad it"),
         ({"matrix": np.eye(256)}, "has 256"),
         ({"matrix": [1.0, 2.0]}, "square matrix"),

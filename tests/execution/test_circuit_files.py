@@ -143,8 +143,20 @@ def test_truncated_and_many_circuits(tmp_path: Path) -> None:
         read(path)
     write(unitary_circuit(), path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(CircuitFileError, match="QPY"):
+    with pytest.raises(CircuitFileError, match="QPY") as caught:
         read(path)
+    for drawn in ("Backtrace", "\x1b", "\\x1b", "\u2501", "\\n", "\n"):  # what the parser draws around its words
+        assert drawn not in str(caught.value)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\\n"])
+def test_the_words_of_a_parser_are_kept_without_its_drawing(newline: str) -> None:
+    bold = "\x1b[1m" if newline == "\n" else "\\x1b[1m"
+    drawn = (
+        f"binary parsing error: {newline} == Backtrace =={newline} 0: {bold}Error: no utf-8{bold}{newline} {bold}While"
+    )
+    assert circuit_files._plain(drawn) == "no utf-8"
+    assert circuit_files._plain(f"two{newline if newline == chr(10) else ' '}lines") == "two lines"
 
 
 def test_sizes_and_kinds_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

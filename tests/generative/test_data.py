@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -42,6 +43,7 @@ def test_rows_of_ones_are_read_in_the_alphabet_of_the_model() -> None:
     [
         ([["a", "b"]], TypeError, "dtype"),
         ([[0, 1j]], TypeError, "complex"),
+        (xr.Dataset({"spins": ("site", [1, -1])}), TypeError, "snapshots.as_xy"),
         ([0, 1], ValueError, r"shape is \(2,\)"),
         (np.zeros((0, 3)), ValueError, r"\(0, 3\)"),
         (np.zeros((3, 0)), ValueError, r"\(3, 0\)"),

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from qmlphys.hamiltonians import Ising
 from qmlphys.lattices import square
 from qmlphys.montecarlo import sample
-from qmlphys.phases import SupervisedPhaseClassifier, far_ends
+from qmlphys.phases import ConfusionScheme, PhaseClusterer, SupervisedPhaseClassifier, far_ends
 from qmlphys.phases.baselines import CutClassifier, accuracy, bayes_limit
 from qmlphys.snapshots import as_xy
 
@@ -343,6 +343,26 @@ def test_wrong_data_are_named():
         SupervisedPhaseClassifier(augment="flip").fit(rng.normal(size=(20, 16)), y)
     with pytest.raises(ValueError, match="needs a fit on snapshots"):
         model.fit(rng.normal(size=(20, 16)), y).order_parameter(X)
+
+
+def test_a_whole_data_set_is_refused_with_what_makes_rows_of_it():
+    ds = sample(Ising(square(4)), [1.0, 4.0], n_chains=4, n_draws=3, rng=1)
+    X, temperature, _ = as_xy(ds)
+    supervised = SupervisedPhaseClassifier("dense", max_epochs=1, random_state=0).fit(X, temperature < 2.0)
+    clusterer = PhaseClusterer(random_state=0).fit(X)
+    confusion = ConfusionScheme("dense", max_epochs=1, random_state=0).fit(X, temperature)
+    calls = [
+        lambda: SupervisedPhaseClassifier().fit(ds, temperature < 2.0),
+        lambda: supervised.predict(ds),
+        lambda: supervised.order_parameter(ds),
+        lambda: PhaseClusterer().fit(ds),
+        lambda: clusterer.predict(ds),
+        lambda: ConfusionScheme().fit(ds, temperature),
+        lambda: confusion.predict_split_proba(ds),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"Argument `X` must be rows .* but it is an xarray.Dataset: .*as_xy"):
+            call()
 
 
 def test_fitting_is_quiet(scan):

@@ -159,6 +159,16 @@ def test_noisy_tones_are_found_within_their_errors(real: bool, shots: int | None
     assert max(np.abs(deviations)) < 5
 
 
+def test_the_share_of_a_tone_between_two_bins_is_of_the_power_less_the_mean() -> None:
+    signal = np.exp(0.4j * np.pi * np.arange(32))
+    found = find_frequencies(signal)
+    above = 1.0 / (1.0 - abs(signal.mean()) ** 2)
+    assert above > 1.002  # the removal of the mean is seen
+    assert found.shares[0].mean == pytest.approx(above, abs=4 * found.shares[0].error)
+    row = next(row for row in found.rows if row.name.startswith("share"))
+    assert "less its mean" in row.source
+
+
 def test_whole_numbers_of_cycles_need_no_interpolation() -> None:
     rng = np.random.default_rng(3)
     signal = tones([12.0], [1.0], noise=0.5, seed=4)
