@@ -276,6 +276,8 @@ def test_measured_rows_have_a_command(row):
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif words[:2] == ["-m", "pytest"]:
         assert all((ROOT / word).exists() for word in words[2:])
+    elif program == "qmlphys":
+        assert any(line.split("#")[0].split() == [program, *words] for line in README.splitlines())  # a tested command
     else:
         assert program == "python"
         assert (ROOT / words[0]).is_file()
