@@ -39,8 +39,8 @@ def assert_none_lost_or_doubled(report: dict[str, Any], *, n: int) -> None:
 
 
 def test_kills_lose_no_job_and_double_none(tmp_path: Path) -> None:
-    report = run_campaign(tmp_path, n=24, n_control=3, seed=20260101)
-    assert_none_lost_or_doubled(report["ledger"], n=24)
+    report = run_campaign(tmp_path, n=16, n_control=3, seed=20260101)
+    assert_none_lost_or_doubled(report["ledger"], n=16)
     # The control: a protocol that writes down what it sent only afterwards is caught by the same judge.
     assert any("was accepted 2 times" in text for text in report["control"]["violations"]), report["control"]
 
