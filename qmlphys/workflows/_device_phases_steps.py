@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from qmlphys import exact, lattices, mps, snapshots
+from qmlphys import mps, snapshots
 from qmlphys.execution import backends
 from qmlphys.phases import SupervisedPhaseClassifier, far_ends
 from qmlphys.stats import Estimate
@@ -271,8 +271,3 @@ def _crossing(small: xr.Dataset, large: xr.Dataset, *, learner: str, seed: int) 
     except ValueError:
         found = Estimate(math.nan, math.nan)
     return [found.mean, found.error]
-
-
-def exact_correlations(size: int, field: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the exact <Z_0 Z_r> for r = 1 to half of the ring."""
-    return exact.tfim_chain_correlations(size, field=field)[1 : lattices.chain(size).n_sites // 2 + 1]

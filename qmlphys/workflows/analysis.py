@@ -3,6 +3,8 @@
 What `qmlphys phases` runs. Each function takes a snapshot Dataset that scans a transition on one lattice. A single
 size gives the transition of that size, which on a finite lattice lies off the critical point of the infinite one; the
 workflows that join sizes extrapolate.
+
+More than a third of this file is documentation of its three public functions, which share all helpers.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ snapshots near the transition, on several lattice sizes. Its cumulant ratio R = 
 size at the critical temperature (Binder, Z. Phys. B 43, 119, 1981), so a data collapse of R(T, L) gives T_c and nu. No
 exact critical value enters: the ends of the scan follow from the mean-field bound T_c < z J, and each window from the
 step before it.
+
+One file, because its steps hand a dozen values to each other and are read in their order; a third of it documents them.
 """
 
 from __future__ import annotations
