@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from qmlphys.nqs._wide_cosnet import CosNetParameters, TangentCosNet
 from qmlphys.nqs._wide_domain import StringSet
+from qmlphys.nqs._wide_tanh import tanh_sums
 
 __all__ = ["RandomMLP", "RandomState", "RandomTransformer", "RidgeState", "SumNetwork", "activation"]
 
@@ -126,10 +127,15 @@ class SumNetwork(RandomState):
         return torch.complex(parts[0], parts[1] if len(parts) == 2 else torch.zeros_like(parts[0]))
 
     def all_values(self) -> NDArray[np.complex128] | None:
-        """Return psi of all strings: for cosines a product of waves on both halves of the spins."""
+        """Return psi of all strings: cosines and tangents follow from exponentials of both halves of the spins."""
+        a, w, b = (p.detach().cpu().numpy() for p in (self.a, self.w, self.b))
+        if self.phi is torch.tanh:
+            parts = [tanh_sums(*unit) for unit in zip(a, w, b, strict=True)]
+            if any(part is None for part in parts):
+                return None
+            return np.array(parts, dtype=np.float64).T @ np.array([1, 1j][: len(parts)])
         if self.phi is not torch.cos:
             return None
-        a, w, b = (p.detach().cpu().numpy() for p in (self.a, self.w, self.b))
         if len(a) == 1:
             a, w, b = np.concatenate([a, 0 * a]), np.concatenate([w, w]), np.concatenate([b, b])
         scaled = CosNetParameters(a * math.sqrt(a.shape[1]), w * math.sqrt(self.n_sites), b)

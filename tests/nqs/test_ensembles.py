@@ -100,12 +100,23 @@ def test_distributions_of_the_sums(make):
     assert np.abs(b).max() <= math.pi
 
 
-def test_quick_way_of_the_cosines_is_the_network():
-    network = cosnet(7, 30, rng=7)
+@pytest.mark.parametrize("make", [cosnet, tanh_network])
+@pytest.mark.parametrize(("n", "complex_valued"), [(7, True), (8, False), (1, True)])
+def test_quick_way_of_sums_is_the_network(make, n, complex_valued):
+    network = make(n, 30, complex_valued=complex_valued, rng=7)
     with torch.no_grad():
-        slow = network(torch.from_numpy(spins_of(7))).numpy()
+        slow = network(torch.from_numpy(spins_of(n))).numpy()
     np.testing.assert_allclose(network.all_values(), slow, atol=1e-12)
-    assert tanh_network(7, 30, rng=7).all_values() is None
+
+
+def test_quick_way_of_tangents_is_right_where_they_are_saturated_and_refuses_beyond():
+    network = tanh_network(6, 20, sigma_w=60.0, rng=7)
+    with torch.no_grad():
+        slow = network(torch.from_numpy(spins_of(6))).numpy()
+        inputs = torch.from_numpy(spins_of(6)) @ network.w[0].T
+    assert inputs.abs().max() > 100
+    np.testing.assert_allclose(network.all_values(), slow, atol=1e-12)
+    assert tanh_network(6, 20, sigma_w=600.0, rng=7).all_values() is None
 
 
 def test_transformer_by_torch_modules():

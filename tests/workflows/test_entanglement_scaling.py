@@ -53,13 +53,14 @@ class Line(torch.nn.Module):
 
 @pytest.mark.parametrize("order", [1.0, 2.0, math.inf])
 @pytest.mark.parametrize("kind", ["complex", "real"])
-def test_windows_are_the_entropies_of_their_sites(kind: str, order: float) -> None:
-    states = random_state(9, np.random.default_rng(0)) * 1e200
+@pytest.mark.parametrize(("n_sites", "starts"), [(9, [0, 4, 7]), (8, [1, 2, 5, 6, 1])])  # halves of 8 come twice
+def test_windows_are_the_entropies_of_their_sites(n_sites: int, starts: list[int], kind: str, order: float) -> None:
+    states = random_state(n_sites, np.random.default_rng(0)) * 1e200
     psi: NDArray[Any] = states if kind == "complex" else states.real
-    starts, lengths = [0, 4, 7], [4, 1, 3]
+    lengths = [4, 1, 3]
     found = workflow.window_entropies(psi, starts, lengths=lengths, order=order)
     expected = [
-        [entanglement.entropy(psi, [(start + k) % 9 for k in range(length)], order=order) for length in lengths]
+        [entanglement.entropy(psi, [(start + k) % n_sites for k in range(length)], order=order) for length in lengths]
         for start in starts
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-11)
