@@ -1,7 +1,10 @@
 """Sums of hyperbolic tangents at all spin strings, compiled.
 
-The first and the second half of the spins add u and v to the input of a unit, and tanh(u + v) = 1 - 2 / (1 + e^2u e^2v):
-exponentials of half-strings are few, and a string costs one division a unit, of full accuracy also where a unit is
+The first and the second half of the spins add u and v to the input of a unit, and
+
+    tanh(u + v) = 1 - 2 / (1 + e^2u e^2v).
+
+Exponentials of half-strings are few, and a string costs one division a unit, of full accuracy also where a unit is
 saturated.
 """
 
