@@ -81,14 +81,10 @@ def test_every_block_is_known_here():
     assert README.count("```") == 2 * (len(BLOCKS) + len(SHELL))
 
 
-def test_the_example_prints_the_critical_temperature(folder):
+def test_the_example_prints_the_critical_temperature(folder, capsys):
     assert len([line for line in BLOCKS[0].splitlines() if line]) <= 21
-    Path("example.py").write_text(BLOCKS[0], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "example.py"], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    found = re.fullmatch(r"Tc = (\S+)\n", done.stdout)
+    _, printed = execute(0, capsys)
+    found = re.fullmatch(r"Tc = (\S+)\n", printed)
     mean, error = value_and_error(found[1])
     assert error < 0.02
     assert abs(mean - exact.critical_temperature("square")) < 4 * error

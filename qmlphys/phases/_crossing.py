@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from qmlphys._groups import bootstrap_weights
 from qmlphys.stats import Estimate
@@ -22,7 +22,7 @@ class _Curve:
 
     def __init__(self, values: npt.NDArray[np.float64], fraction: npt.NDArray[np.float64], n: npt.NDArray[np.float64]):
         self.values = values
-        smooth = isotonic_regression(fraction, sample_weight=n, increasing=False)
+        smooth = isotonic_regression(fraction, weights=n, increasing=False).x
         self.ends = float(smooth[0]), float(smooth[-1])
         below = np.flatnonzero(smooth < 0.5)
         self.bracket = int(below[0]) - 1 if len(below) else len(values) - 1
@@ -35,7 +35,7 @@ class _Curve:
         # A resample over the whole scan may leave out a value.
         present = n > 0
         values = self.values[present]
-        smooth = isotonic_regression(fraction[present], sample_weight=n[present], increasing=False)
+        smooth = isotonic_regression(fraction[present], weights=n[present], increasing=False).x
         below = np.flatnonzero(smooth < 0.5)
         if len(below) == 0 or below[0] == 0:
             return math.nan

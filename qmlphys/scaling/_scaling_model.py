@@ -202,10 +202,11 @@ def minimise(problem: Problem, starts: Values, data: Values) -> Solutions:
     damping = np.full(len(theta), 1e-3)
     converged = np.zeros(len(theta), dtype=bool)
     identity = np.eye(theta.shape[1])
+    rows = np.arange(len(theta))  # those under way: `q` and `damping` are kept for them alone
     for _ in range(_MAX_STEPS):
-        slopes = problem.slopes(theta, linear)
+        slopes = problem.slopes(theta[rows], linear[rows])
         slopes -= q @ (q.transpose(0, 2, 1) @ slopes)
-        gradient = np.einsum("bnk,bn->bk", slopes, residuals)
+        gradient = np.einsum("bnk,bn->bk", slopes, residuals[rows])
         curvature = slopes.transpose(0, 2, 1) @ slopes
         diagonal = np.einsum("bkk->bk", curvature)
         scale = np.sqrt(np.maximum(diagonal, 1e-30 * (diagonal.sum(axis=1, keepdims=True) + 1e-270)))
@@ -214,23 +215,25 @@ def minimise(problem: Problem, starts: Values, data: Values) -> Solutions:
         # The undamped decrement tells how far the minimum still is.
         full = np.linalg.solve(scaled + 1e-14 * identity, g[..., None])[..., 0]
         decrement = np.einsum("bk,bk->b", full, g)
-        converged = np.abs(decrement) <= _CONVERGED * (1 + chi2)
-        if converged.all():
+        near = np.abs(decrement) <= _CONVERGED * (1 + chi2[rows])
+        converged[rows] = near
+        if near.all():
             break
+        far = ~near
+        rows, damping, q = rows[far], damping[far], q[far]
+        scaled, g, scale = scaled[far], g[far], scale[far]
         step = np.linalg.solve(scaled + damping[:, None, None] * identity, g[..., None])[..., 0] / scale
-        step[converged] = 0.0
-        trial = theta + step
+        trial = theta[rows] + step
         allowed = problem.allowed(trial)
-        trial = np.where(allowed[:, None], trial, theta)
-        new_q, new_linear, new_residuals, new_chi2 = _project(problem, trial, data)
-        better = allowed & (new_chi2 <= chi2)
-        theta = np.where(better[:, None], trial, theta)
+        trial = np.where(allowed[:, None], trial, theta[rows])
+        new_q, new_linear, new_residuals, new_chi2 = _project(problem, trial, data[rows])
+        better = allowed & (new_chi2 <= chi2[rows])
+        moved = rows[better]
+        theta[moved], linear[moved], residuals[moved] = trial[better], new_linear[better], new_residuals[better]
+        chi2[moved] = new_chi2[better]
         q = np.where(better[:, None, None], new_q, q)
-        linear = np.where(better[:, None], new_linear, linear)
-        residuals = np.where(better[:, None], new_residuals, residuals)
-        chi2 = np.where(better, new_chi2, chi2)
         damping = np.where(better, np.maximum(damping / 10, 1e-12), np.minimum(damping * 8, 1e12))
-        if (damping[~converged] >= 1e12).all():
+        if (damping >= 1e12).all():
             break
     return Solutions(theta, linear, residuals, chi2, converged & problem.allowed(theta))
 

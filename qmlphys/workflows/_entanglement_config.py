@@ -232,7 +232,7 @@ class BatteryConfig:
             n_growth_seeds=20,
             max_length=10,
             fixed_length=4,
-            hidden=(1, 2, 5, 20, 100, 1000),
+            hidden=(1, 2, 5, 100, 1000),
             infinite_width=InfiniteWidthConfig(n_networks=1000),
             tangent=TangentConfig(n_networks=8, kernel_sites=10),
             seed=seed,

@@ -33,6 +33,7 @@ MAGNETIZATION = "magnetisation"
 CONFUSION = "confusion"
 COMPONENT = "component"
 TRANSFERRED = "transferred"
+_RELAXATION = 2 / 3  # of the steps near the transition
 _GROUPS = 32  # chains are joined to so many, which is enough for the jackknife
 
 
@@ -73,7 +74,8 @@ class PhasesConfig:
     n_first_steps, n_steps, n_window_steps : int
         Optimisation steps of a scan's first state, of its later ones, and of those near the transition at the smallest
         size. Larger sizes take as many more as they are longer, since the gap closes as 1 / L, and the first state in
-        a window, which starts from far away, twice as many.
+        a window, which starts from far away, twice as many. Near the transition two thirds of the steps relax the
+        slowest mode of sampled states, with a large shift and without momentum.
     seed : int
         Where all randomness starts.
 
@@ -335,11 +337,18 @@ class Journey:
         def compute() -> dict[str, Any]:
             before = [ds for ds in self.states(size) if float(ds["parameter"].values[0]) >= fields.max()][-1:]
             near = scan_states(
-                settings, folder=self.folder, name=f"{self._name(size)}-near", before=before, tell=self.tell
+                settings,
+                folder=self.folder,
+                name=f"{self._name(size)}-near",
+                before=before,
+                relaxation=_RELAXATION,
+                tell=self.tell,
             )
             return dict(self._moments(joined(near), size).to_dict())
 
-        return xr.Dataset.from_dict(self.folder.step(f"{self._name(size)}-moments", [config, settings], compute))
+        return xr.Dataset.from_dict(
+            self.folder.step(f"{self._name(size)}-moments", [config, settings, _RELAXATION], compute)
+        )
 
     def _moments(self, ds: xr.Dataset, size: int) -> xr.Dataset:
         """Second and fourth moment of what each learner takes for order."""

@@ -40,7 +40,7 @@ def test_a_hundred_random_graphs() -> None:
     rng = np.random.default_rng(8)
     largest = 0.0
     for _ in range(100):
-        model = random_model(rng, int(rng.integers(2, 13)))
+        model = random_model(rng, int(rng.integers(2, 11)))
         hamiltonian = parent_hamiltonian(model)
         state = model.to_vector()
         largest = max(largest, hamiltonian.energy(state))

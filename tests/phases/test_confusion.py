@@ -64,9 +64,13 @@ def fitted(scan):
     return ConfusionScheme(**CNN).fit(X, temperature)
 
 
+# scikit-learn trains dozens of times, and asks for a good score only once: large steps, and few of them.
+FAST = {"learning_rate": 0.02, "max_epochs": 10}
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"network": "cnn", "max_epochs": 5}, {"strategy": "per-split", "n_splits": 3, "max_epochs": 15}],
+    [FAST, {"network": "cnn", "max_epochs": 5}, {"strategy": "per-split", "n_splits": 3, **FAST, "max_epochs": 6}],
     ids=str,
 )
 def test_scikit_learn_checks(settings):

@@ -5,7 +5,7 @@ State k has spin -1 at site i where bit i of k is set. Rows are where a chain co
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,6 @@ N_PLANES = 64
 def all_states(n_sites: int) -> NDArray[np.int64]:
     """Spins of all states, shape (2^n, n)."""
     return 1 - 2 * (np.arange(2**n_sites)[:, None] >> np.arange(n_sites) & 1)
-
-
-def index_of(spins: NDArray) -> int:
-    """Number of a state."""
-    return int(((spins < 0) << np.arange(len(spins))).sum())
 
 
 def boltzmann(model: Ising, temperature: float) -> NDArray[np.float64]:
@@ -95,18 +90,20 @@ def swendsen_wang(lattice: Lattice, *, alike: int, bond_probability: float) -> N
     states = all_states(lattice.n_sites)
     matrix = np.zeros((len(states), len(states)))
     site_bits = 1 << np.arange(lattice.n_sites)
-    flips_of: dict[tuple[int, ...], NDArray[np.int64]] = {}
+
+    @cache  # the same bonds are active in many states
+    def flips_of(bonds: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+        roots = clusters.components(lattice.n_sites, list(bonds))
+        flips = np.zeros(1, dtype=np.int64)
+        for root in sorted(set(roots)):
+            flips = np.concatenate([flips, flips ^ site_bits[np.array(roots) == root].sum()])
+        return flips
+
     for source, spins in enumerate(states):
         edges = clusters.satisfied_edges(lattice, spins, alike)
         for chosen in range(2 ** len(edges)):
-            bonds = [edge for k, edge in enumerate(edges) if chosen >> k & 1]
-            roots = tuple(clusters.components(lattice.n_sites, bonds))
-            if roots not in flips_of:
-                flips = np.zeros(1, dtype=np.int64)
-                for root in sorted(set(roots)):
-                    flips = np.concatenate([flips, flips ^ site_bits[np.array(roots) == root].sum()])
-                flips_of[roots] = flips
-            flips = flips_of[roots]
+            bonds = tuple(edge for k, edge in enumerate(edges) if chosen >> k & 1)
+            flips = flips_of(bonds)
             weight = bond_probability ** len(bonds) * (1.0 - bond_probability) ** (len(edges) - len(bonds))
             matrix[source, source ^ flips] += weight / len(flips)
     return matrix
@@ -117,13 +114,17 @@ def wolff(lattice: Lattice, *, alike: int, bond_probability: float) -> NDArray[n
     states = all_states(lattice.n_sites)
     matrix = np.zeros((len(states), len(states)))
     for source, spins in enumerate(states):
+        weights, results = [], []
         for seed in range(lattice.n_sites):
             paths = clusters.every_decision(
                 lambda decide, s=spins, at=seed: clusters.wolff(lattice, s, alike=alike, seed=at, bond=decide),
                 bond_probability,
             )
             for weight, result in paths:
-                matrix[source, index_of(result)] += weight / lattice.n_sites
+                weights.append(weight / lattice.n_sites)
+                results.append(result)
+        numbers = (np.array(results) < 0) @ (1 << np.arange(lattice.n_sites))
+        np.add.at(matrix[source], numbers, weights)
     return matrix
 
 

@@ -276,7 +276,12 @@ def test_a_second_start_computes_and_sends_nothing(done: tuple[Path, Outcome], m
 
 
 def test_what_was_submitted_is_fetched_by_a_later_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(SMALL, backends=("statevector",), n_layers=(0,), shots=500, monte_carlo=False, seed=5)
+    # What is sent and fetched does not depend on the neural states: they may be rough.
+    rough = Recipe(alpha=1, n_samples=64, n_chains=16)
+    config = replace(
+        SMALL, backends=("statevector",), n_layers=(0,), shots=500, monte_carlo=False, seed=5,
+        recipe=rough, n_first_steps=30, n_steps=10, n_draws=16,
+    )  # fmt: skip
     before = len(jobs.jobs())
     told: list[str] = []
     sent = device_phases.submit(config, out=tmp_path, tell=told.append)

@@ -126,6 +126,23 @@ def test_a_scan_that_was_stopped_goes_on(scanned: tuple[Path, xr.Dataset], monke
     xr.testing.assert_identical(again["spins"], before["spins"])
 
 
+@pytest.mark.parametrize(("size", "parts"), [(18, [(6, 3e-4, 0.9), (12, 1e-2, 0.0)]), (8, [(18, 3e-4, 0.9)])])
+def test_relaxation_ends_the_training_of_sampled_states(
+    size: int, parts: list[tuple[int, float, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[int, float, float]] = []
+    real = scans.driver_of
+
+    def recorded(model: object, state: object, recipe: Recipe, *, n_steps: int) -> nqs.VMC:
+        found.append((n_steps, recipe.diagonal_shift, recipe.momentum))
+        return real(model, state, recipe, n_steps=n_steps)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scans, "driver_of", recorded)
+    config = ScanConfig(size=size, fields=(1.5,), recipe=QUICK, n_first_steps=18, n_draws=2)
+    scans.scan_states(config, relaxation=2 / 3)
+    assert found == parts  # sums over all configurations have no noise to relax from
+
+
 def test_snapshots_in_the_basis_of_the_field() -> None:
     config = ScanConfig(size=6, fields=(1.5,), basis="X", recipe=QUICK, n_first_steps=80, n_draws=20)
     ds = ground_state.scan(config)

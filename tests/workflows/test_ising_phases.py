@@ -80,7 +80,9 @@ def test_the_folder_is_what_the_contract_says(small: tuple[Path, Outcome]) -> No
         assert row.text in page
 
 
-def test_a_finished_run_is_only_reported_again(small: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_only_reported_again_and_told_step_by_step(
+    small: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, outcome = small
 
     def never(*_: object, **__: object) -> None:
@@ -89,10 +91,12 @@ def test_a_finished_run_is_only_reported_again(small: tuple[Path, Outcome], monk
     for name in ("SupervisedPhaseClassifier", "PhaseClusterer", "ConfusionScheme", "Simulation", "sample"):
         monkeypatch.setattr(steps, name, never)
     before = outcome.report.read_bytes()
-    again = ising_phases.run(SMALL, out=folder)
+    again = ising_phases.run(SMALL, out=folder, progress=True)
     assert again.rows == outcome.rows
     assert again.n_resumed >= 12
     assert again.report.read_bytes() == before
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("]")[0] for line in lines] == [f"[{k}/{steps.N_STEPS}" for k in range(1, steps.N_STEPS + 1)]
 
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_numbers(
@@ -113,12 +117,6 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_numbers(
     assert (folder / "steps" / "clusters.json").exists()
     assert not list(folder.rglob("*.part"))
     assert ising_phases.run(SMALL, out=folder).rows == outcome.rows
-
-
-def test_progress_is_told_step_by_step(small: tuple[Path, Outcome], capsys: pytest.CaptureFixture[str]) -> None:
-    ising_phases.run(SMALL, out=small[0], progress=True)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split("]")[0] for line in lines] == [f"[{k}/{steps.N_STEPS}" for k in range(1, steps.N_STEPS + 1)]
 
 
 @pytest.mark.parametrize(

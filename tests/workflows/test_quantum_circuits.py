@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,13 @@ def test_the_demo_joins_all_parts(folder: Path, tmp_path: Path, monkeypatch: pyt
         return Panel("Entanglement", "Of networks.", [Row("S", 1.0, 0.01, 1.0)], {})
 
     monkeypatch.setattr(demo.entanglement_scaling, "panel", entanglement)
+    key, known = RunFolder._key, RunFolder(folder, workflow="quantum-circuits")
+    # The steps are those of the run above: a step's name and settings say which one it is, whatever the workflow.
+    monkeypatch.setattr(RunFolder, "_key", lambda self, name, settings: key(known, name, settings))
     out = tmp_path / "demo"
+    shutil.copytree(folder / "steps", out / "steps")
     found = demo.run(demo.DemoConfig(circuits=QuantumCircuitsConfig()), out=out)
+    assert found.n_resumed == len(list((folder / "steps").iterdir()))
     page = found.report.read_text(encoding="utf-8")
     assert page.index("<h2>Phases</h2>") < page.index(f"<h2>{quantum_circuits._TITLE}</h2>")
     assert [row.section for row in rows_of(out)][:3] == ["Phases", "Ground states", quantum_circuits._TITLE]
