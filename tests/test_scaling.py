@@ -1,4 +1,7 @@
-"""Finite-size scaling on synthetic curves of known T_c and nu, and on exact finite lattices."""
+"""Finite-size scaling on synthetic curves of known T_c and nu, and on exact finite lattices.
+
+One long file: all of it shares the synthetic curves, with and without corrections to scaling.
+"""
 
 from __future__ import annotations
 

@@ -56,12 +56,15 @@ def tanh_sums(a: NDArray[np.float64], w: NDArray[np.float64], b: NDArray[np.floa
     if (np.abs(w).sum(axis=1) + np.abs(b)).max() > _LARGEST:
         return None
     n_low = n_sites // 2
-    low, high = (
-        bits.integers_to_spins(np.arange(2**count), count).astype(np.float64) @ part.T
-        if count
-        else np.zeros((1, len(a)))
-        for count, part in ((n_low, w[:, :n_low]), (n_sites - n_low, w[:, n_low:]))
-    )
+    low, high = _inputs(w[:, :n_low]), _inputs(w[:, n_low:]) + b
     out = np.empty((len(high), len(low)))
-    _pairs(np.exp(2.0 * low), np.exp(2.0 * (high + b)), np.ascontiguousarray(a), out)
+    _pairs(np.exp(2.0 * low), np.exp(2.0 * high), np.ascontiguousarray(a), out)
     return out.reshape(-1)
+
+
+def _inputs(w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return w.s at all strings, shape (2^n_sites, units)."""
+    units, n_sites = w.shape
+    if not n_sites:
+        return np.zeros((1, units))
+    return bits.integers_to_spins(np.arange(2**n_sites), n_sites).astype(np.float64) @ w.T

@@ -88,17 +88,16 @@ def window_entropies(
         raise ValueError("Argument `lengths` must hold at least one length, but it is empty.")
     psi = (psi / largest).astype(np.complex128 if psi.dtype.kind == "c" else np.float64)
     found = []
+    longest = max(wanted)
     halves: dict[int, float] = {}
     for start in starts:
         first = whole_number("starts", start, least=0, most=n_sites - 1)
-        known = {
-            length: halves[first % length] for length in wanted if 2 * length == n_sites and first % length in halves
-        }
+        known = {longest: halves[first % longest]} if first % longest in halves else {}
         # Sites are turned round so that the block begins at site 0.
         turned = psi.reshape(1 << (n_sites - first), 1 << first).T
         by_length = known | _block_entropies(turned, [length for length in wanted if length not in known], order=order)
-        if 2 * max(wanted) == n_sites:
-            halves[first % max(wanted)] = by_length[max(wanted)]
+        if 2 * longest == n_sites:
+            halves[first % longest] = by_length[longest]
         found.append([by_length[length] for length in wanted])
     return np.array(found)
 

@@ -331,24 +331,18 @@ class Journey:
             recipe=replace(config.recipe, target=0.0),
             n_first_steps=2 * config.n_window_steps * size // config.sizes[0],
             n_steps=config.n_window_steps * size // config.sizes[0],
+            relaxation=_RELAXATION,
             n_draws=config.n_draws,
         )
 
         def compute() -> dict[str, Any]:
             before = [ds for ds in self.states(size) if float(ds["parameter"].values[0]) >= fields.max()][-1:]
             near = scan_states(
-                settings,
-                folder=self.folder,
-                name=f"{self._name(size)}-near",
-                before=before,
-                relaxation=_RELAXATION,
-                tell=self.tell,
+                settings, folder=self.folder, name=f"{self._name(size)}-near", before=before, tell=self.tell
             )
             return dict(self._moments(joined(near), size).to_dict())
 
-        return xr.Dataset.from_dict(
-            self.folder.step(f"{self._name(size)}-moments", [config, settings, _RELAXATION], compute)
-        )
+        return xr.Dataset.from_dict(self.folder.step(f"{self._name(size)}-moments", [config, settings], compute))
 
     def _moments(self, ds: xr.Dataset, size: int) -> xr.Dataset:
         """Second and fourth moment of what each learner takes for order."""

@@ -46,6 +46,9 @@ class ScanConfig:
         How states are trained.
     n_first_steps, n_steps : int
         Steps of the first state of a scan, and of each later one.
+    relaxation : float
+        Part of them, at their end, that relax the slowest mode of a sampled state, with a large diagonal shift and
+        without momentum; at least 0, less than 1.
     n_draws : int
         Draws from each chain.
     n_skip : int
@@ -67,6 +70,7 @@ class ScanConfig:
     recipe: Recipe = field(default_factory=Recipe)
     n_first_steps: int = 100
     n_steps: int = 60
+    relaxation: float = 0.0
     n_draws: int = 20
     n_skip: int = 5
     seed: int = 1
@@ -79,6 +83,8 @@ class ScanConfig:
         for name in ("n_first_steps", "n_steps", "n_draws", "n_skip"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Argument `{name}` must be at least 1, but it is {getattr(self, name)}.")
+        if not 0 <= self.relaxation < 1:
+            raise ValueError(f"Argument `relaxation` must be at least 0 and less than 1, but it is {self.relaxation}.")
         self.model(values[0])  # names of model, lattice and basis
 
     @property
@@ -101,9 +107,7 @@ def _assign(state: nqs.State, numbers: NDArray[np.float64]) -> None:
     state.parameters = np.ascontiguousarray(numbers).view(state.parameters.dtype)
 
 
-def _train(
-    config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed: int, n_steps: int, relaxation: float
-) -> xr.Dataset:
+def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed: int, n_steps: int) -> xr.Dataset:
     """Train one state from those before it and draw its snapshots."""
     from qmlphys import nqs
 
@@ -117,7 +121,7 @@ def _train(
             # Chains go on from the last snapshots: in an ordered phase, new ones would need N^2 sweeps to lose their
             # walls.
             state.chains = before[-1]["spins"].values[0, :, -1]
-    n_last = round(relaxation * n_steps) if isinstance(state, nqs.MonteCarloState) else 0
+    n_last = round(config.relaxation * n_steps) if isinstance(state, nqs.MonteCarloState) else 0
     driver_of(model, state, recipe, n_steps=n_steps - n_last).run(n_steps - n_last, target=recipe.target or None)
     if n_last:
         relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
@@ -162,7 +166,6 @@ def scan_states(
     folder: RunFolder | None = None,
     name: str = "state",
     before: Sequence[xr.Dataset] = (),
-    relaxation: float = 0.0,
     tell: Callable[[str], None] | None = None,
 ) -> list[xr.Dataset]:
     """Train the states of a scan one after the other.
@@ -177,9 +180,6 @@ def scan_states(
         Of the files in it.
     before : sequence of xarray.Dataset
         States of an earlier scan that the first one starts from.
-    relaxation : float
-        Part of each sampled state's steps, at their end, that relax its slowest mode: with a large shift and without
-        momentum.
     tell : callable, optional
         Told of each state as it begins.
 
@@ -195,12 +195,12 @@ def scan_states(
         if tell is not None:
             tell(f"{_name(config)} {value:g} on {config.geometry.label}")
         seed = int(np.random.SeedSequence(config.seed, spawn_key=(config.size, k, len(before))).generate_state(1)[0])
-        settings = [replace(config, fields=config.fields[: k + 1]), start, *([relaxation] if relaxation else [])]
+        settings = [replace(config, fields=config.fields[: k + 1]), start]
 
         n_steps = config.n_steps if k else config.n_first_steps
 
         def compute(value: float = value, seed: int = seed, n_steps: int = n_steps) -> xr.Dataset:
-            return _train(config, value, found, seed, n_steps, relaxation)
+            return _train(config, value, found, seed, n_steps)
 
         found.append(compute() if folder is None else folder.snapshots(f"{name}-{k:02d}", settings, compute))
     return found[len(before) :]

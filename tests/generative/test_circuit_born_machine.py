@@ -1,3 +1,8 @@
+"""The circuit Born machine: discrepancy, training, checkpoints, the model, and what it refuses.
+
+One long file: all of it shares the layered circuits and the patterns they learn.
+"""
+
 from __future__ import annotations
 
 import copy

@@ -24,8 +24,8 @@ ALGORITHMS = ("metropolis", "swendsen-wang", "wolff")
 # Chains and draws: Metropolis has them for next to nothing.
 CHAINS = {"metropolis": 256, "swendsen-wang": 96, "wolff": 96, "auto": 192}
 N_DRAWS = 24
-# The same number of draws from a third of the chains, where pilot runs of all chains are what takes time.
-FEW_CHAINS, MANY_DRAWS = {**CHAINS, "swendsen-wang": 32, "wolff": 32}, 3 * N_DRAWS
+# As many draws from a third of the chains, where pilot runs of all chains are what takes time.
+FEW_CHAINS = {**CHAINS, "swendsen-wang": 32, "wolff": 32}
 MIN_EXCITED = 100  # draws above the lowest energy; with fewer, the error bar itself is not known
 
 
@@ -72,17 +72,16 @@ def normal_deviation(value, replicas, truth):
     return -math.copysign(special.ndtri(special.stdtr(n - 1, -abs(t))), t)
 
 
-def compare(model, algorithm, temperatures, *, seed, few_chains):
+def compare(model, algorithm, temperatures, *, seed, chains):
     """Two independent runs, one for the energy, one for the specific heat."""
     n_sites = model.lattice.n_sites
-    few_chains = few_chains and FEW_CHAINS[algorithm] < CHAINS[algorithm]
     found = []
     for quantity in (0, 1):
         ds = sample(
             model,
             temperatures,
-            n_chains=FEW_CHAINS[algorithm] if few_chains else CHAINS[algorithm],
-            n_draws=MANY_DRAWS if few_chains else N_DRAWS,
+            n_chains=chains[algorithm],
+            n_draws=N_DRAWS * CHAINS[algorithm] // chains[algorithm],
             algorithm=algorithm,
             rng=2 * seed + quantity,
         )
@@ -123,13 +122,13 @@ def assert_agreement(found, *, at_least):
             assert abs(chi2 - 1.0) < limit, f"{subset or 'all'}: chi2 / dof = {chi2:.3f}, {len(chosen)} comparisons"
 
 
-def run_panel(cases, *, seed, few_chains=False):
+def run_panel(cases, *, seed, chains=CHAINS):
     """Compare all cases (lattice, coupling, field, temperatures, algorithms)."""
     found = []
     for lattice, coupling, field, temperatures, algorithms in cases:
         for algorithm in algorithms:
             model = Ising(lattice, coupling=coupling, field=field)
-            found += compare(model, algorithm, temperatures, seed=seed, few_chains=few_chains)
+            found += compare(model, algorithm, temperatures, seed=seed, chains=chains)
             seed += 1
     return found
 
@@ -204,7 +203,7 @@ SMALL_OTHERS = [
 
 @pytest.mark.parametrize(("cases", "seed"), [(SMALL_TORI, 1), (SMALL_OTHERS, 101)], ids=["tori", "others"])
 def test_small_panel(cases, seed):
-    assert_agreement(run_panel(cases, seed=seed, few_chains=True), at_least=90)
+    assert_agreement(run_panel(cases, seed=seed, chains=FEW_CHAINS), at_least=90)
 
 
 # Temperatures from well below the transition to far above; the critical one among them.

@@ -1,4 +1,7 @@
-"""Tangent kernels against finite differences, closed forms and each other; training against its linear theory."""
+"""Tangent kernels against finite differences, closed forms and each other; training against its linear theory.
+
+One long file: all of it shares the cosine network and its numeric derivatives.
+"""
 
 from __future__ import annotations
 

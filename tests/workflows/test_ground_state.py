@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from qmlphys import exact, lattices, nqs, snapshots
+from qmlphys.hamiltonians import SpinHalf
 from qmlphys.workflows import _ground_state_collapse as collapse
 from qmlphys.workflows import _ground_state_scan as scans
 from qmlphys.workflows import analysis, ground_state
@@ -133,13 +134,13 @@ def test_relaxation_ends_the_training_of_sampled_states(
     found: list[tuple[int, float, float]] = []
     real = scans.driver_of
 
-    def recorded(model: object, state: object, recipe: Recipe, *, n_steps: int) -> nqs.VMC:
+    def recorded(model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int) -> nqs.VMC:
         found.append((n_steps, recipe.diagonal_shift, recipe.momentum))
-        return real(model, state, recipe, n_steps=n_steps)  # type: ignore[arg-type]
+        return real(model, state, recipe, n_steps=n_steps)
 
     monkeypatch.setattr(scans, "driver_of", recorded)
-    config = ScanConfig(size=size, fields=(1.5,), recipe=QUICK, n_first_steps=18, n_draws=2)
-    scans.scan_states(config, relaxation=2 / 3)
+    config = ScanConfig(size=size, fields=(1.5,), recipe=QUICK, n_first_steps=18, relaxation=2 / 3, n_draws=2)
+    scans.scan_states(config)
     assert found == parts  # sums over all configurations have no noise to relax from
 
 
@@ -235,6 +236,7 @@ def test_the_error_of_a_state_is_a_shift_of_the_field() -> None:
         (lambda: PhasesConfig(n_seeds=1), "`n_seeds`"),
         (lambda: PhasesConfig(half_width=9.0), "`half_width`"),
         (lambda: PhasesConfig(ends=(1.0, 0.5)), "`ends`"),
+        (lambda: ScanConfig(relaxation=1.0), "`relaxation` must be at least 0 and less than 1"),
     ],
 )
 def test_wrong_settings_are_named(call, message: str) -> None:  # type: ignore[no-untyped-def]
