@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TranslationRBM,
         VisionTransformer,
     )
+    from qmlphys.nqs.collective import CollectiveModes, parameter_offset
     from qmlphys.nqs.local_energy import local_energies
     from qmlphys.nqs.natural_gradient import NaturalGradient
     from qmlphys.nqs.samplers import (
@@ -69,6 +70,7 @@ _HOMES = {
     "Autoregressive": "ansatz",
     "CNN": "ansatz",
     "CheckpointError": "vmc",
+    "CollectiveModes": "collective",
     "Constant": "schedules",
     "CosineDecay": "schedules",
     "Direct": "samplers",
@@ -100,9 +102,11 @@ _HOMES = {
     "VisionTransformer": "ansatz",
     "WarmUp": "schedules",
     "local_energies": "local_energy",
+    "parameter_offset": "collective",
 }
 _MODULES = (
     "ansatz",
+    "collective",
     "constructions",
     "ensembles",
     "infinite_width",
@@ -126,6 +130,7 @@ __all__ = [
     "Autoregressive",
     "CheckpointError",
     "ClusterMetropolis",
+    "CollectiveModes",
     "Constant",
     "CosineDecay",
     "Direct",
@@ -157,6 +162,7 @@ __all__ = [
     "gibbs_energy",
     "gibbs_samples",
     "local_energies",
+    "parameter_offset",
 ]
 
 

@@ -15,6 +15,7 @@ from qmlphys.nqs import _checkpoint
 from qmlphys.nqs._checkpoint import CheckpointError
 from qmlphys.nqs._history import COLUMNS, Diagnostics, History
 from qmlphys.nqs._state import State
+from qmlphys.nqs.collective import CollectiveModes
 from qmlphys.nqs.natural_gradient import NaturalGradient
 from qmlphys.nqs.schedules import Schedule
 from qmlphys.nqs.tangent import flat_parameters
@@ -34,15 +35,23 @@ class Settings:
         May change.
     step_size : Schedule
         May change.
+    collective : CollectiveModes or None
+        Slow modes that are relaxed faster.
     """
 
     identity: dict[str, Any]
     natural_gradient: NaturalGradient
     step_size: Schedule
+    collective: CollectiveModes | None
 
     @classmethod
     def of(
-        cls, hamiltonian: SpinHalf, state: State, natural_gradient: NaturalGradient, step_size: Schedule
+        cls,
+        hamiltonian: SpinHalf,
+        state: State,
+        natural_gradient: NaturalGradient,
+        step_size: Schedule,
+        collective: CollectiveModes | None,
     ) -> Settings:
         """Describe a calculation."""
         terms = hamiltonian.flip_terms
@@ -56,11 +65,15 @@ class Settings:
             "sampler": repr(state.sampler),
             "n_samples": getattr(state, "n_samples", 0),
         }
-        return cls(identity, natural_gradient, step_size)
+        return cls(identity, natural_gradient, step_size, collective)
 
     def to_json(self) -> str:
         """Write the settings."""
-        parts = {"natural_gradient": self.natural_gradient.to_dict(), "step_size": self.step_size.to_dict()}
+        parts = {
+            "natural_gradient": self.natural_gradient.to_dict(),
+            "step_size": self.step_size.to_dict(),
+            "collective": None if self.collective is None else self.collective.to_dict(),
+        }
         return json.dumps({**self.identity, **parts})
 
     @classmethod
@@ -69,7 +82,8 @@ class Settings:
         try:
             identity = json.loads(text)
             gradient = NaturalGradient.from_dict(identity.pop("natural_gradient"))
-            return cls(identity, gradient, Schedule.from_dict(identity.pop("step_size")))
+            step_size, modes = Schedule.from_dict(identity.pop("step_size")), identity.pop("collective")
+            return cls(identity, gradient, step_size, None if modes is None else CollectiveModes.from_dict(modes))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The settings of checkpoint {name!r} are damaged: {error!r}.") from error
 

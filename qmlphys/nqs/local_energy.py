@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from qmlphys.nqs.ansatz._base import Ansatz, RBMParameters, check_spins
 if TYPE_CHECKING:
     from qmlphys.hamiltonians import FlipTerms, SpinHalf
 
-__all__ = ["flip_ratios", "local_energies", "warm_up"]
+__all__ = ["energy_terms", "flip_ratios", "local_energies", "warm_up"]
 
 # Matrix elements that are held at a time.
 _BLOCK = 2**21
@@ -146,25 +147,37 @@ def local_energies(
         raise ValueError(f"Argument `chunk` must be at least 1, but it is {chunk!r}.")
     if not len(spins):
         return torch.zeros(0, dtype=torch.complex128, device=spins.device)
+    parts = energy_terms(hamiltonian, ansatz, spins, log_psi, chunk=chunk)
+    return torch.cat([(terms[:, 0] + terms[:, 1:].sum(dim=1)).to(torch.complex128) for terms in parts])
+
+
+def energy_terms(
+    hamiltonian: SpinHalf, ansatz: Ansatz, spins: Tensor, log_psi: Tensor, *, chunk: int | None = None
+) -> Iterator[Tensor]:
+    """Local energies term by term, in blocks of configurations that bound the memory.
+
+    Parameters
+    ----------
+    hamiltonian, ansatz, spins, log_psi, chunk
+        As for `local_energies`, which checks them.
+
+    Yields
+    ------
+    Tensor of float64 or complex128, shape (rows, n_terms)
+        <s|H|s'> psi(s') / psi(s), s' following the terms of ``hamiltonian.flip_terms``: the first is the diagonal.
+    """
     spins = spins.to(torch.int8)
     terms = _terms_of(hamiltonian, spins.device)
     ratios = _Ratios(ansatz, terms, chunk)
     n_rows = max(1, _BLOCK // max(terms.selector.shape))
     with torch.no_grad():
-        return torch.cat(
-            [
-                _energies(ratios, terms, part, log_psi_part)
-                for part, log_psi_part in zip(spins.split(n_rows), log_psi.detach().split(n_rows), strict=True)
-            ]
-        )
-
-
-def _energies(ratios: _Ratios, terms: _Terms, spins: Tensor, log_psi: Tensor) -> Tensor:
-    elements = terms.elements(spins)
-    wanted = elements != 0
-    wanted[:, 0] = False
-    off_diagonal = torch.where(wanted, elements * ratios(spins, log_psi, wanted), 0.0)
-    return (elements[:, 0] + off_diagonal.sum(dim=1)).to(torch.complex128)
+        for part, log_psi_part in zip(spins.split(n_rows), log_psi.detach().split(n_rows), strict=True):
+            elements = terms.elements(part)
+            wanted = elements != 0
+            wanted[:, 0] = False
+            found = torch.where(wanted, elements * ratios(part, log_psi_part, wanted), 0.0)
+            found[:, 0] = elements[:, 0]
+            yield found
 
 
 class _Ratios:

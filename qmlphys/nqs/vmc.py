@@ -24,6 +24,7 @@ from qmlphys.nqs._history import Diagnostics, History
 from qmlphys.nqs._progress import Bar, Interrupt
 from qmlphys.nqs._settings import Settings, named_parameters, restore
 from qmlphys.nqs._state import State
+from qmlphys.nqs.collective import CollectiveModes, check_modes
 from qmlphys.nqs.natural_gradient import NaturalGradient
 from qmlphys.nqs.schedules import Schedule, as_schedule
 from qmlphys.nqs.tangent import Tangent, assign_flat, flat_parameters
@@ -53,13 +54,16 @@ class VMC:
     step_size : float or Schedule, keyword
         Factor of the step, positive. With a small diagonal shift a step of size t is exp(-t H) to first order: it grows
         out of bounds when t is well above 2 / (E_max - E_min), and larger systems need smaller steps.
+    collective : CollectiveModes, optional, keyword
+        Slow modes that each step relaxes faster: for states near a transition, once they are near the ground state.
 
     Raises
     ------
     TypeError
         If an argument is of another kind.
     ValueError
-        If the Hamiltonian is not Hermitian, has another number of sites, or leads out of the sampled sector.
+        If the Hamiltonian is not Hermitian, has another number of sites, or leads out of the sampled sector; if the
+        collective modes have another number of sites.
 
     References
     ----------
@@ -85,6 +89,7 @@ class VMC:
         *,
         natural_gradient: NaturalGradient | None = None,
         step_size: float | Schedule = 0.05,
+        collective: CollectiveModes | None = None,
     ) -> None:
         if not isinstance(state, State):
             raise TypeError(
@@ -99,6 +104,9 @@ class VMC:
         self.state = state
         self.natural_gradient = natural_gradient
         self.step_size = as_schedule(step_size, name="step_size")
+        if collective is not None:
+            check_modes(collective, state, name="collective")
+        self.collective = collective
         self._history = History()
         self._diagnostics = Diagnostics()
         self._previous: Tensor | None = None  # the last direction, which SPRING carries on
@@ -135,6 +143,7 @@ class VMC:
                 "seed": str(state.seed),
                 "natural_gradient": repr(self.natural_gradient),
                 "step_size": repr(self.step_size),
+                "collective": "" if self.collective is None else repr(self.collective),
             }
         )
 
@@ -271,6 +280,8 @@ class VMC:
             self._restore()
             raise self._error(str(error), step, "energy") from error
         parameters = flat_parameters(ansatz)
+        if self.collective is not None:
+            energies = self.collective.accelerated(self.hamiltonian, ansatz, samples, energies, chunk=state.chunk)
         tangent = Tangent(ansatz, samples.spins, chunk=state.chunk)
         try:
             direction = self.natural_gradient.direction(
@@ -333,7 +344,7 @@ class VMC:
         path : path-like
             Where to; the folder must exist. An existing file is replaced.
         """
-        settings = Settings.of(self.hamiltonian, self.state, self.natural_gradient, self.step_size)
+        settings = Settings.of(self.hamiltonian, self.state, self.natural_gradient, self.step_size, self.collective)
         _checkpoint.write(
             path,
             {
@@ -394,7 +405,8 @@ class VMC:
             state,
             natural_gradient=saved.natural_gradient if natural_gradient is None else natural_gradient,
             step_size=saved.step_size if step_size is None else step_size,
+            collective=saved.collective,
         )
-        saved.require_same(Settings.of(hamiltonian, state, vmc.natural_gradient, vmc.step_size), name)
+        saved.require_same(Settings.of(hamiltonian, state, vmc.natural_gradient, vmc.step_size, vmc.collective), name)
         vmc._previous = restore(content, state, vmc._history, vmc._diagnostics)
         return vmc

@@ -264,7 +264,9 @@ def state_of(
     return nqs.MonteCarloState(ansatz, sampler, n_samples=recipe.n_samples, rng=rng)
 
 
-def driver_of(model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int) -> nqs.VMC:
+def driver_of(
+    model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int, collective: nqs.CollectiveModes | None = None
+) -> nqs.VMC:
     """Return the optimiser of a state.
 
     The diagonal shift begins at 0.01 and falls to the recipe's on the first third of the way: far from the ground state
@@ -281,6 +283,8 @@ def driver_of(model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int
         Step size, shift and momentum.
     n_steps : int
         Steps that it will take.
+    collective : CollectiveModes, optional
+        Slow modes that it relaxes.
 
     Returns
     -------
@@ -295,7 +299,7 @@ def driver_of(model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int
     # Near zero weights the energy is a saddle, and an unlimited step from there lands anywhere.
     gradient = nqs.NaturalGradient(diagonal_shift=shift, momentum=recipe.momentum, clip=2.0)
     size = nqs.CosineDecay(recipe.step_size, recipe.step_size / 5, n_steps=n_steps)
-    return nqs.VMC(model, state, natural_gradient=gradient, step_size=size)
+    return nqs.VMC(model, state, natural_gradient=gradient, step_size=size, collective=collective)
 
 
 def known_energy(name: str, lattice: lattices.Lattice, field: float) -> tuple[float, str] | None:

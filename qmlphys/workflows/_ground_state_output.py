@@ -77,7 +77,7 @@ def rows(config: PhasesConfig, outputs: dict[str, Any], found: dict[str, Any], u
     ]  # fmt: skip
     table.append(
         Row("part of these errors: imperfect states", found["state_error"], unit="J",
-            source="field shift of the same energy variance, largest size")
+            source="measured offset of the field at which the ground state has their order, largest size")
     )  # fmt: skip
     for size in config.sizes:
         here, bare = outputs[str(size)], unlabelled[str(size)]

@@ -75,7 +75,7 @@ class PhasesConfig:
         Optimisation steps of a scan's first state, of its later ones, and of those near the transition at the smallest
         size. Larger sizes take as many more as they are longer, since the gap closes as 1 / L, and the first state in
         a window, which starts from far away, twice as many. Near the transition two thirds of the steps relax the
-        slowest mode of sampled states, with a large shift and without momentum.
+        collective modes of sampled states, and the offset of each state's field is measured and enters the errors.
     seed : int
         Where all randomness starts.
 
@@ -102,7 +102,7 @@ class PhasesConfig:
     recipe: Recipe = field(default_factory=lambda: Recipe(target=3e-5))
     n_first_steps: int = 150
     n_steps: int = 80
-    n_window_steps: int = 100
+    n_window_steps: int = 50
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -363,7 +363,7 @@ class Journey:
                 "second": (dims, powers[0]),
                 "fourth": (dims, powers[1]),
                 "v_score": ("parameter", scores_of(ds)),
-                "state_error": ("parameter", state_errors(ds, self.config.geometry(size))),
+                "state_error": ("parameter", state_errors(ds)),
             },
             {"learner": list(orders), "parameter": ds["parameter"].values},
             {"size": size, "n_draws": n_draws},
@@ -392,7 +392,7 @@ class Journey:
             else:
                 found[name] = [*_pair(scan.critical_point), *_pair(scan.nu)]
         sizes, fields, values, errors = points_of(windows, seeds[0])
-        # States lag behind the field in one direction, so that this part of the error does not average out.
+        # States may lag behind the field in one direction, so that this part of the error does not average out.
         state = float(np.mean(windows[-1]["state_error"].values))
         for key in ("network", *others):
             found[key][1] = math.hypot(found[key][1], state)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ScanConfig", "energies_of", "scan", "scan_states"]
 
-# With a small shift the parameters follow the noise of few samples: the V-score falls, but the slowest mode, which has
-# hardly any energy and makes up the order near a transition, settles 5 to 10 % off on 64 sites however long the
-# training. With this one, and without momentum, it relaxes, and the V-score does not rise.
+# While slow modes relax. With a small shift the parameters follow the noise of few samples; with this one, and without
+# momentum, the order can settle.
 _RELAXATION_SHIFT = 1e-2
+_OFFSET_DRAWS = 16  # from each chain, for the offset of the parameter
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class ScanConfig:
     n_first_steps, n_steps : int
         Steps of the first state of a scan, and of each later one.
     relaxation : float
-        Part of them, at their end, that relax the slowest mode of a sampled state, with a large diagonal shift and
-        without momentum; at least 0, less than 1.
+        Part of them, at their end, that relax the collective modes of a sampled state (`qmlphys.nqs.CollectiveModes`),
+        with a large diagonal shift and without momentum; at least 0, less than 1. Above 0, each state also comes with
+        its offset: by how much the parameter is off of that whose ground state has this order.
     n_draws : int
         Draws from each chain.
     n_skip : int
@@ -123,9 +124,10 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
             state.chains = before[-1]["spins"].values[0, :, -1]
     n_last = round(config.relaxation * n_steps) if isinstance(state, nqs.MonteCarloState) else 0
     driver_of(model, state, recipe, n_steps=n_steps - n_last).run(n_steps - n_last, target=recipe.target or None)
+    modes = nqs.CollectiveModes(config.geometry)
     if n_last:
         relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
-        driver_of(model, state, relaxing, n_steps=n_last).run(n_last)
+        driver_of(model, state, relaxing, n_steps=n_last, collective=modes).run(n_last)
     drawn: nqs.State = state
     if isinstance(state, nqs.MonteCarloState):
         sampler = sampler_of(model, n_chains=recipe.n_chains, n_sweeps=config.n_skip)
@@ -146,6 +148,10 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
         "parameters": json.dumps(_plain(state.parameters)),
         "v_score": float(config.geometry.n_sites * e.var() / (e.mean() - model.reference_energy) ** 2),
     }
+    if config.relaxation:
+        n_samples = _OFFSET_DRAWS * recipe.n_chains
+        offset = nqs.parameter_offset(drawn, model, config.model(value + 1.0), modes, n_samples=n_samples)
+        ds.attrs["offset"] = json.dumps([offset.mean, offset.error])
     return ds
 
 
@@ -187,7 +193,7 @@ def scan_states(
     -------
     list of xarray.Dataset
         Snapshots at one value each, from the highest value down; the attributes "parameters" (JSON) and "v_score" hold
-        the state and how good it is.
+        the state and how good it is, "offset" (JSON) its offset and the error of that, where slow modes were relaxed.
     """
     found = list(before)
     start = [float(ds["parameter"].values[0]) for ds in before]
@@ -227,7 +233,7 @@ def scan(
     -------
     xarray.Dataset
         A snapshot Dataset, values of the parameter rising, with local energies a site; the attribute "v_scores" holds
-        how good each state is, as JSON.
+        how good each state is, and "offsets" by how much the parameter is off, where it was measured, as JSON.
 
     Examples
     --------
@@ -245,11 +251,13 @@ def joined(states: Sequence[xr.Dataset]) -> xr.Dataset:
     rising = sorted(states, key=lambda ds: float(ds["parameter"].values[0]))
     ds = snapshots.concatenate([state.drop_attrs(deep=False).assign_attrs(_schema(state)) for state in rising])
     ds.attrs["v_scores"] = json.dumps([state.attrs["v_score"] for state in rising])
+    if all("offset" in state.attrs for state in rising):
+        ds.attrs["offsets"] = json.dumps([json.loads(state.attrs["offset"]) for state in rising])
     return ds
 
 
 def _schema(state: xr.Dataset) -> dict[str, Any]:
-    return {key: value for key, value in state.attrs.items() if key not in ("parameters", "v_score")}
+    return {key: value for key, value in state.attrs.items() if key not in ("parameters", "v_score", "offset")}
 
 
 def energies_of(ds: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,7 +19,6 @@ import xarray as xr
 
 from qmlphys import lattices, plotting
 from qmlphys.report import Row
-from qmlphys.workflows._ground_state_collapse import state_errors
 from qmlphys.workflows._ground_state_models import (
     MODELS,
     Recipe,
@@ -54,7 +53,6 @@ __all__ = [
     "phases",
     "run",
     "scan",
-    "state_errors",
 ]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from qmlphys import exact, lattices, nqs, snapshots
+from qmlphys import exact, nqs, snapshots
 from qmlphys.hamiltonians import SpinHalf
 from qmlphys.workflows import _ground_state_collapse as collapse
 from qmlphys.workflows import _ground_state_scan as scans
@@ -127,21 +129,42 @@ def test_a_scan_that_was_stopped_goes_on(scanned: tuple[Path, xr.Dataset], monke
     xr.testing.assert_identical(again["spins"], before["spins"])
 
 
-@pytest.mark.parametrize(("size", "parts"), [(18, [(6, 3e-4, 0.9), (12, 1e-2, 0.0)]), (8, [(18, 3e-4, 0.9)])])
+@pytest.mark.parametrize(
+    ("size", "parts"), [(18, [(6, 3e-4, 0.9, False), (12, 1e-2, 0.0, True)]), (8, [(18, 3e-4, 0.9, False)])]
+)
 def test_relaxation_ends_the_training_of_sampled_states(
-    size: int, parts: list[tuple[int, float, float]], monkeypatch: pytest.MonkeyPatch
+    size: int, parts: list[tuple[int, float, float, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: list[tuple[int, float, float]] = []
+    found: list[tuple[int, float, float, bool]] = []
     real = scans.driver_of
 
-    def recorded(model: SpinHalf, state: nqs.State, recipe: Recipe, *, n_steps: int) -> nqs.VMC:
-        found.append((n_steps, recipe.diagonal_shift, recipe.momentum))
-        return real(model, state, recipe, n_steps=n_steps)
+    def recorded(model: SpinHalf, state: nqs.State, recipe: Recipe, **settings: Any) -> nqs.VMC:
+        modes = settings.get("collective") is not None
+        found.append((settings["n_steps"], recipe.diagonal_shift, recipe.momentum, modes))
+        return real(model, state, recipe, **settings)
 
     monkeypatch.setattr(scans, "driver_of", recorded)
     config = ScanConfig(size=size, fields=(1.5,), recipe=QUICK, n_first_steps=18, relaxation=2 / 3, n_draws=2)
-    scans.scan_states(config)
+    (state,) = scans.scan_states(config)
     assert found == parts  # sums over all configurations have no noise to relax from
+    offset, error = json.loads(state.attrs["offset"])
+    assert abs(offset) < 0.1
+    assert error == 0 if size == 8 else 0 < error < 0.05
+
+
+def test_the_error_of_a_state_is_its_offset_and_the_error_of_that(tmp_path: Path) -> None:
+    config = ScanConfig(size=8, fields=(1.5, 1.2), recipe=QUICK, n_first_steps=20, n_steps=5, n_draws=2)
+    settled = replace(config, relaxation=0.5)
+    folder = RunFolder(tmp_path, workflow="test")
+    kept = scans.joined(scans.scan_states(settled, folder=folder))
+    again = scans.joined(scans.scan_states(settled, folder=folder))  # read back from files
+    offsets = json.loads(kept.attrs["offsets"])
+    assert json.loads(again.attrs["offsets"]) == offsets
+    assert "offsets" not in scans.scan(config).attrs
+    assert len(offsets) == 2
+    offsets[0][1] = 3 / 4 * offsets[0][0]
+    found = collapse.state_errors(kept.assign_attrs(offsets=json.dumps(offsets)))
+    np.testing.assert_allclose(found, [1.25 * abs(offsets[0][0]), abs(offsets[1][0])])
 
 
 def test_snapshots_in_the_basis_of_the_field() -> None:
@@ -193,32 +216,6 @@ def test_imperfect_states_make_errors_larger() -> None:
         collapse.collapse_of(others, "m").critical_point.error
         > 1.1 * collapse.collapse_of(exact_states, "m").critical_point.error
     )
-
-
-def test_the_error_of_a_state_is_a_shift_of_the_field() -> None:
-    # The ground state at h + d, looked at with the Hamiltonian at h, has the energy variance d^2 Var(sum X).
-    from qmlphys.hamiltonians import TransverseIsing
-
-    n, h, d = 8, 1.5, 0.05
-    lattice = lattices.chain(n)
-    here, there = (TransverseIsing(lattice, field=value).to_sparse().toarray() for value in (h, h + d))
-    vector = np.linalg.eigh(there)[1][:, 0]
-    local = (here @ vector) / vector
-    probability = vector**2
-    rng = np.random.default_rng(1)
-    drawn = rng.choice(2**n, size=(1, 64, 500), p=probability / probability.sum())
-    from qmlphys import bits
-
-    spins = bits.integers_to_spins(drawn.ravel(), n).reshape(1, 64, 500, n)
-    ds = xr.Dataset(
-        {
-            "spins": (("parameter", "chain", "draw", "site"), spins),
-            "energy": (("parameter", "chain", "draw"), local[drawn] / n),
-        },
-        {"parameter": [h]},
-    )
-    # n (1 - <X>^2) stands for Var(sum X): correlations of X, positive, are left out: it errs on the safe side.
-    assert d < collapse.state_errors(ds, lattice)[0] < 1.6 * d
 
 
 @pytest.mark.parametrize(
