@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ScanConfig", "energies_of", "scan", "scan_states"]
 
-# While slow modes relax. With a small shift the parameters follow the noise of few samples; with this one, and without
-# momentum, the order can settle.
+# Of sampled states while slow modes relax. With a small shift the parameters follow the noise of few samples; with this
+# one, and without momentum, the order can settle.
 _RELAXATION_SHIFT = 1e-2
 _OFFSET_DRAWS = 16  # from each chain, for the offset of the parameter
 
@@ -47,9 +47,9 @@ class ScanConfig:
     n_first_steps, n_steps : int
         Steps of the first state of a scan, and of each later one.
     relaxation : float
-        Part of them, at their end, that relax the collective modes of a sampled state (`qmlphys.nqs.CollectiveModes`),
-        with a large diagonal shift and without momentum; at least 0, less than 1. Above 0, each state also comes with
-        its offset: by how much the parameter is off of that whose ground state has this order.
+        Part of them, at their end, that relax collective modes (`qmlphys.nqs.CollectiveModes`), with a large diagonal
+        shift and without momentum where states are sampled; at least 0, less than 1. Above 0, each state also comes
+        with its offset: by how much the parameter is off of that whose ground state has this order.
     n_draws : int
         Draws from each chain.
     n_skip : int
@@ -122,11 +122,13 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
             # Chains go on from the last snapshots: in an ordered phase, new ones would need N^2 sweeps to lose their
             # walls.
             state.chains = before[-1]["spins"].values[0, :, -1]
-    n_last = round(config.relaxation * n_steps) if isinstance(state, nqs.MonteCarloState) else 0
+    n_last = round(config.relaxation * n_steps)
     driver_of(model, state, recipe, n_steps=n_steps - n_last).run(n_steps - n_last, target=recipe.target or None)
     modes = nqs.CollectiveModes(config.geometry)
     if n_last:
-        relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
+        relaxing = recipe
+        if isinstance(state, nqs.MonteCarloState):
+            relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
         driver_of(model, state, relaxing, n_steps=n_last, collective=modes).run(n_last)
     drawn: nqs.State = state
     if isinstance(state, nqs.MonteCarloState):
