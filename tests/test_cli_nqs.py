@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,9 +39,11 @@ def test_a_ground_state_is_printed_and_written(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_scan_becomes_a_file_that_learners_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "scan.nc"
-    command = ["nqs", "scan", *SMALL, "--fields", "1.5,2.0", "--steps", 10, "--draws", 4, "--out", file]
-    code, out, err = run_cli(command, capsys)
+    command = ["nqs", "scan", *SMALL, "--fields", "1.5,2.0", "--steps", 10, "--draws", 4, "--relaxation", 0.5]
+    code, out, err = run_cli([*command, "--out", file], capsys)
     assert (code, err) == (0, "")
+    offset = float(re.search(r"fields are off by at most (\S+) J", out)[1])
+    assert 1e-6 < abs(offset) < 0.05
     assert "256 snapshots of chain(6) at 2 fields" in " ".join(out.split())
     ds = snapshots.load(file)
     assert ds.attrs["source"] == "nqs"
@@ -61,6 +64,11 @@ def test_a_scan_becomes_a_file_that_learners_read(tmp_path: Path, capsys: pytest
         (["ground-state", "--field", -1], "must be at least 0 for tfim"),
         (["ground-state", "--out", "file"], "'file' is a file; give the name of a folder"),
         (["scan", "--hamiltonian", "heisenberg", "--out", "x.nc"], "no field to scan"),
+        (["scan", "--relaxation", 1, "--out", "x.nc"], "less than or equal to 0.95"),
+        (
+            ["scan", "--hamiltonian", "j1j2", "--relaxation", 0.5, "--out", "x.nc"],
+            "must be 0 but for the order of tfim",
+        ),
         (["scan", "--folder", "file/below", "--out", "x.nc"], "'file' is a file"),
         (["phases", "--sizes", "8,100000000"], "must be 1 to 4096, but it is 100000000"),
         (["phases", "--sizes=-8,16"], "must be 1 to 4096, but it is -8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -126,6 +127,15 @@ def scan(
     ] = 1024,
     chains: Chains = 1024,
     step_size: StepSize = 0.1,
+    relaxation: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=0.95,
+            help="Part of the steps that relax slow modes of the order of tfim, near its transition; above 0 "
+            "it is also measured by how much each field is off.",
+        ),
+    ] = 0.0,
     folder: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep each state here, so that a scan that was stopped goes on."),
@@ -151,6 +161,7 @@ def scan(
         basis=basis,
         recipe=workflow.Recipe(alpha=alpha, n_samples=samples, n_chains=chains, step_size=step_size),
         n_steps=steps,
+        relaxation=relaxation,
         n_draws=draws,
         seed=seed,
     )
@@ -162,6 +173,9 @@ def scan(
     snapshots.save(ds, out)
     n = ds["spins"].size // ds.sizes["site"]
     typer.echo(f"{n} snapshots of {ds.attrs['lattice']} at {ds.sizes['parameter']} fields: {out}")
+    if relaxation:
+        worst = max(abs(offset) + error for offset, error in json.loads(ds.attrs["offsets"]))
+        typer.echo(f"As the order of the states has it, fields are off by at most {worst:.2g} J.")
 
 
 @nqs.command("phases")

@@ -41,6 +41,7 @@ __all__ = ["CollectiveModes", "check_modes", "parameter_offset"]
 
 _LARGEST_GAIN = 100.0  # of an excitation energy that is lost in the noise
 _ENOUGH = 256  # samples for the excitation energies, whose noise only changes how fast a mode relaxes
+_CONSTANT = 1e-12  # standard deviation of a feature that a conserved magnetisation fixes, or slope of a response
 _DEPENDENT = 1e-9  # eigenvalue of the correlation matrix below which features depend on the others
 
 
@@ -58,7 +59,7 @@ class CollectiveModes:
     lattice : Lattice
         Where the spins are.
     n_modes : int, keyword
-        Levels of the Laplacian that are taken, at least 1.
+        Levels of the Laplacian that are taken, at least 1; on a lattice that has fewer, all.
     rate : float, keyword
         A feature of excitation energy omega < rate relaxes like exp(-rate t) rather than exp(-omega t); in units of
         the Hamiltonian, > 0. Times the step size it must stay well below 1.
@@ -84,17 +85,12 @@ class CollectiveModes:
         if not isinstance(self.lattice, lattices.Lattice):
             raise TypeError(f"Argument `lattice` must be a Lattice, such as chain(16), but it is {self.lattice!r}.")
         whole_number("n_modes", self.n_modes)
-        if self.n_modes > len(self._levels):
-            raise ValueError(
-                f"Argument `n_modes` must be at most {len(self._levels)}, the levels of {self.lattice.label}, "
-                f"but it is {self.n_modes}."
-            )
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise ValueError(f"Argument `rate` must be a positive number, but it is {self.rate!r}.")
 
     @cached_property
     def _levels(self) -> list[Tensor]:
-        """Orthonormal eigenvectors of the Laplacian, (n_sites, degeneracy), level by level."""
+        """Orthonormal eigenvectors of the lowest levels of the Laplacian, (n_sites, degeneracy) each."""
         n, edges = self.lattice.n_sites, self.lattice.edges
         laplacian = np.zeros((n, n))
         np.add.at(laplacian, (edges[:, 0], edges[:, 1]), -1.0)
@@ -102,7 +98,8 @@ class CollectiveModes:
         laplacian -= np.diag(laplacian.sum(axis=1))
         values, vectors = np.linalg.eigh(laplacian)
         starts = np.flatnonzero(np.diff(values, prepend=-np.inf) > 1e-9 * (1 + values[-1]))
-        return [torch.from_numpy(part.copy()) for part in np.split(vectors, starts[1:], axis=1)]
+        levels = np.split(vectors, starts[1:], axis=1)[: self.n_modes]
+        return [torch.from_numpy(part.copy()) for part in levels]
 
     def values(self, spins: Tensor) -> Tensor:
         """Return the features of configurations.
@@ -114,10 +111,10 @@ class CollectiveModes:
 
         Returns
         -------
-        Tensor of float64, shape (n, n_modes + 1)
-            Between 0 and 1.
+        Tensor of float64, shape (n, n_features)
+            One a level, and the square of the first; between 0 and 1.
         """
-        return self._features([spins.double() @ level.to(spins.device) for level in self._levels[: self.n_modes]])
+        return self._features([spins.double() @ level.to(spins.device) for level in self._levels])
 
     def changes(self, spins: Tensor, flips: Tensor) -> Tensor:
         """Return by how much flips change the features.
@@ -131,12 +128,12 @@ class CollectiveModes:
 
         Returns
         -------
-        Tensor of float64, shape (n, n_terms, n_modes + 1)
+        Tensor of float64, shape (n, n_terms, n_features)
             Zero where nothing is flipped.
         """
         flipped = torch.where(flips >= 0, spins.double()[:, flips], 0.0)  # a padded -1 reads some site, times 0
         before, after = [], []
-        for level in self._levels[: self.n_modes]:
+        for level in self._levels:
             level = level.to(spins.device)
             amplitude = (spins.double() @ level)[:, None, :]
             before.append(amplitude)
@@ -188,7 +185,8 @@ class CollectiveModes:
         features = self.values(spins)
         features -= weights @ features
         scale = (weights @ features.square()).sqrt()
-        features = features[:, scale > 0] / scale[scale > 0]
+        used = scale > _CONSTANT
+        features = features[:, used] / scale[used]
         overlaps, vectors = torch.linalg.eigh(features.T @ (weights[:, None] * features))
         kept = overlaps > _DEPENDENT
         basis = vectors[:, kept] / overlaps[kept].sqrt()
@@ -200,7 +198,7 @@ class CollectiveModes:
         first = 0
         for terms in energy_terms(hamiltonian, ansatz, spins[some], samples.log_psi[some], chunk=chunk):
             rows = slice(first, first + len(terms))
-            change = self.changes(spins[some][rows], flips)[:, :, scale > 0] / scale[scale > 0]
+            change = self.changes(spins[some][rows], flips)[:, :, used] / scale[used]
             energy -= 0.5 * torch.einsum("nt,nti,ntj->ij", weights[rows, None] * terms.real, change, change)
             first = rows.stop
         energies, rotation = torch.linalg.eigh(basis.T @ energy @ basis)
@@ -328,10 +326,16 @@ def parameter_offset(
     check_modes(modes, state, name="modes")
     samples = _drawn(state, n_samples)
     ansatz, chunk = state.ansatz, state.chunk
-    slow = modes._slow(hamiltonian, ansatz, samples, chunk)
-    if not len(slow.energies) or float(slow.energies[0]) <= 0:
-        raise ValueError("Argument `state` must be near the ground state, but the order costs it no energy.")
     order = modes.values(samples.spins)[:, 0]
+    if float((order - samples.weights @ order).abs().max()) < _CONSTANT:
+        raise ValueError(
+            "Argument `state` must have a magnetisation that varies, but in its configurations it does not."
+        )
+    slow = modes._slow(hamiltonian, ansatz, samples, chunk)
+    if float(slow.energies[0]) <= 0:
+        raise ValueError(
+            "Argument `state` must be near the ground state, but deviations of its order cost no energy: train longer."
+        )
     response = slow.features @ ((slow.features.T @ (samples.weights * order)) / slow.energies)
     first, second = (
         local_energies(model, ansatz, samples.spins, samples.log_psi, chunk=chunk) for model in (hamiltonian, shifted)
@@ -341,8 +345,10 @@ def parameter_offset(
     energy, change = first.real, (second - first).real
     energy, change = (part - samples.weights @ part for part in (energy, change))
     slope = float(samples.weights @ (response * change))
-    if slope == 0:
-        raise ValueError("Argument `shifted` must be another model, but the order does not respond to the change.")
+    if abs(slope) < _CONSTANT:
+        raise ValueError(
+            "Argument `shifted` must be a model of another order, but <m^2> does not respond to the change."
+        )
     offset = -float(samples.weights @ (response * energy)) / slope
     if not isinstance(state, MonteCarloState):
         return Estimate(offset, 0.0)

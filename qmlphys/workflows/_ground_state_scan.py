@@ -48,8 +48,8 @@ class ScanConfig:
         Steps of the first state of a scan, and of each later one.
     relaxation : float
         Part of them, at their end, that relax collective modes (`qmlphys.nqs.CollectiveModes`), with a large diagonal
-        shift and without momentum where states are sampled; at least 0, less than 1. Above 0, each state also comes
-        with its offset: by how much the parameter is off of that whose ground state has this order.
+        shift and without momentum where states are sampled; at least 0, less than 1, for "tfim" in basis Z. Above 0,
+        each state also comes with its offset: by how much the field is off of that whose ground state has its order.
     n_draws : int
         Draws from each chain.
     n_skip : int
@@ -86,6 +86,11 @@ class ScanConfig:
                 raise ValueError(f"Argument `{name}` must be at least 1, but it is {getattr(self, name)}.")
         if not 0 <= self.relaxation < 1:
             raise ValueError(f"Argument `relaxation` must be at least 0 and less than 1, but it is {self.relaxation}.")
+        if self.relaxation and (self.hamiltonian != "tfim" or set(self.basis) != {"Z"}):
+            raise ValueError(
+                "Argument `relaxation` must be 0 but for the order of tfim in the basis Z, but it is "
+                f"{self.relaxation} for {self.hamiltonian} in the basis {self.basis}."
+            )
         self.model(values[0])  # names of model, lattice and basis
 
     @property
@@ -124,8 +129,8 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
             state.chains = before[-1]["spins"].values[0, :, -1]
     n_last = round(config.relaxation * n_steps)
     driver_of(model, state, recipe, n_steps=n_steps - n_last).run(n_steps - n_last, target=recipe.target or None)
-    modes = nqs.CollectiveModes(config.geometry)
     if n_last:
+        modes = nqs.CollectiveModes(config.geometry)
         relaxing = recipe
         if isinstance(state, nqs.MonteCarloState):
             relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
@@ -152,6 +157,7 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
     }
     if config.relaxation:
         n_samples = _OFFSET_DRAWS * recipe.n_chains
+        modes = nqs.CollectiveModes(config.geometry)
         offset = nqs.parameter_offset(drawn, model, config.model(value + 1.0), modes, n_samples=n_samples)
         ds.attrs["offset"] = json.dumps([offset.mean, offset.error])
     return ds

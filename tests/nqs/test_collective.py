@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from qmlphys import bits, exact
-from qmlphys.hamiltonians import Heisenberg, TransverseIsing
+from qmlphys.hamiltonians import J1J2, Heisenberg, TransverseIsing
 from qmlphys.lattices import chain, honeycomb, square
 from qmlphys.nqs import (
     VMC,
@@ -63,6 +63,10 @@ def test_features_of_a_ring_are_its_structure_factor(n):
     m = spins.numpy().mean(axis=1)
     expected = np.column_stack([waves[:, :3], m**4])
     np.testing.assert_allclose(CollectiveModes(chain(n), n_modes=3).values(spins), expected, atol=1e-12)
+
+
+def test_small_lattices_have_fewer_modes():
+    assert CollectiveModes(chain(4), n_modes=9).values(all_spins(4)).shape == (16, 4)  # waves 0, 1, 2, and m^4
 
 
 def test_features_of_a_square_join_waves_of_one_length():
@@ -226,7 +230,6 @@ def test_exchanges_keep_the_magnetisation():
     ("call", "error", "message"),
     [
         (lambda: CollectiveModes(chain(8), n_modes=0), ValueError, "`n_modes` must be"),
-        (lambda: CollectiveModes(chain(8), n_modes=6), ValueError, "`n_modes` must be at most 5"),
         (lambda: CollectiveModes(chain(8), rate=0.0), ValueError, "`rate` must be a positive number"),
         (lambda: CollectiveModes("chain(8)"), TypeError, "`lattice` must be a Lattice"),
         (lambda: CollectiveModes.from_dict({"lattice": "chain(8)"}), ValueError, "must have the keys"),
@@ -236,6 +239,15 @@ def test_exchanges_keep_the_magnetisation():
             "`collective` must have the 6 sites of the state, but it has 8",
         ),
         (lambda: VMC(TransverseIsing(chain(6)), small(), collective=3), TypeError, "`collective` must be"),
+        (
+            lambda: parameter_offset(
+                FullSumState(TranslationRBM(6, alpha=1, scale=0.1, rng=1), magnetization=0),
+                *[J1J2(chain(6), j2=j2) for j2 in (0.2, 1.2)],
+                CollectiveModes(chain(6)),
+            ),
+            ValueError,
+            "magnetisation that varies",
+        ),
         (
             lambda: parameter_offset(small(), *[TransverseIsing(chain(6), field=1.0)] * 2, CollectiveModes(chain(6))),
             ValueError,

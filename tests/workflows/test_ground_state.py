@@ -234,6 +234,7 @@ def test_imperfect_states_make_errors_larger() -> None:
         (lambda: PhasesConfig(n_seeds=1), "`n_seeds`"),
         (lambda: PhasesConfig(half_width=9.0), "`half_width`"),
         (lambda: PhasesConfig(ends=(1.0, 0.5)), "`ends`"),
+        (lambda: ScanConfig(hamiltonian="j1j2", relaxation=0.5), "`relaxation` must be 0 but for the order of tfim"),
         (lambda: ScanConfig(relaxation=1.0), "`relaxation` must be at least 0 and less than 1"),
     ],
 )
