@@ -377,12 +377,14 @@ class Journey:
     def _collapse(self, windows: list[xr.Dataset]) -> dict[str, Any]:
         names = [str(name) for name in windows[0]["learner"].values]
         seeds = [name for name in names if name.startswith("network")]
-        scans = {name: collapse_of(windows, name) for name in seeds}
-        found: dict[str, Any] = {"network": []}
-        for k, quantity in enumerate(("critical_point", "nu")):
-            parts = [Estimate(getattr(scans[name], quantity).mean, scans[name].statistical[k]) for name in seeds]
-            spread = float(np.sqrt(np.mean([scans[name].window[k] ** 2 for name in seeds])))
-            found["network"] += _pair(scaling.join_errors(parts, window=spread).estimate)
+        found: dict[str, Any] = {"network": [math.nan] * 4}
+        with contextlib.suppress(ValueError):  # no fit is acceptable: windows too wide, states too bad
+            scans = [collapse_of(windows, name) for name in seeds]
+            found["network"] = []
+            for k, quantity in enumerate(("critical_point", "nu")):
+                parts = [Estimate(getattr(scan, quantity).mean, scan.statistical[k]) for scan in scans]
+                spread = float(np.sqrt(np.mean([scan.window[k] ** 2 for scan in scans])))
+                found["network"] += _pair(scaling.join_errors(parts, window=spread).estimate)
         others = [name for name in names if name not in seeds]
         for name in others:
             try:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from qmlphys import exact, nqs, snapshots
 from qmlphys.hamiltonians import SpinHalf
 from qmlphys.workflows import _ground_state_collapse as collapse
+from qmlphys.workflows import _ground_state_output as outputs
+from qmlphys.workflows import _ground_state_phases as journeys
 from qmlphys.workflows import _ground_state_scan as scans
 from qmlphys.workflows import analysis, ground_state
 from qmlphys.workflows.ground_state import GroundStateConfig, PhasesConfig, Recipe, ScanConfig
@@ -217,6 +219,30 @@ def test_imperfect_states_make_errors_larger() -> None:
         collapse.collapse_of(others, "m").critical_point.error
         > 1.1 * collapse.collapse_of(exact_states, "m").critical_point.error
     )
+
+
+def test_a_search_whose_fits_fail_says_so_and_draws_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise ValueError("No fit window is acceptable")
+
+    monkeypatch.setattr(journeys, "collapse_of", refused)
+    config = PhasesConfig(sizes=(8, 12, 16), training_size=8)
+    windows = [
+        part.assign_coords(learner=["network 0"]).assign(v_score=("parameter", np.full(7, 1e-6)))
+        for part in windows_of(np.random.default_rng(3), 1.0, 0.001)
+    ]
+    found = journeys.Journey(config, RunFolder(tmp_path, workflow="test"))._collapse(windows)
+    assert np.isnan(found["network"]).all()
+    fields = np.array(config.fields)
+    line = {"parameter": fields, "mean": fields, "error": 0 * fields, "crossing": [1.0, 0.1]}
+    parts = {
+        str(size): {"network 0": line, "v_score": fields, "splits": fields, "indicator": [fields, fields]}
+        for size in config.sizes
+    }
+    drawn = outputs.figures(config, parts, found, parts)
+    assert set(drawn) >= {"ground-state-output", "ground-state-crossing"}
+    assert "ground-state-collapse" not in drawn
+    assert "no fit is acceptable" in drawn["ground-state-output"][1]
 
 
 @pytest.mark.parametrize(
