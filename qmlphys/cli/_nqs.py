@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -174,8 +175,11 @@ def scan(
     n = ds["spins"].size // ds.sizes["site"]
     typer.echo(f"{n} snapshots of {ds.attrs['lattice']} at {ds.sizes['parameter']} fields: {out}")
     if relaxation:
-        worst = max(abs(offset) + error for offset, error in json.loads(ds.attrs["offsets"]))
-        typer.echo(f"As the order of the states has it, fields are off by at most {worst:.2g} J.")
+        offsets = [pair for pair in json.loads(ds.attrs["offsets"]) if pair[0] is not None]
+        known = (
+            f"are off by up to about {max(math.hypot(*pair) for pair in offsets):.2g} J" if offsets else "are not known"
+        )
+        typer.echo(f"As the order of the states has it, fields {known}.")
 
 
 @nqs.command("phases")

@@ -82,7 +82,7 @@ class Settings:
         try:
             identity = json.loads(text)
             gradient = NaturalGradient.from_dict(identity.pop("natural_gradient"))
-            step_size, modes = Schedule.from_dict(identity.pop("step_size")), identity.pop("collective")
+            step_size, modes = Schedule.from_dict(identity.pop("step_size")), identity.pop("collective", None)
             return cls(identity, gradient, step_size, None if modes is None else CollectiveModes.from_dict(modes))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The settings of checkpoint {name!r} are damaged: {error!r}.") from error

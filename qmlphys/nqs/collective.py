@@ -24,45 +24,48 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qmlphys import lattices
 from qmlphys._arguments import whole_number
 from qmlphys.hamiltonians import SpinHalf
-from qmlphys.nqs._expectation import by_chain, check_hamiltonian, require_finite
+from qmlphys.nqs._expectation import check_hamiltonian, require_finite
 from qmlphys.nqs._state import State
-from qmlphys.nqs.ansatz._base import Ansatz
 from qmlphys.nqs.local_energy import energy_terms, local_energies
 from qmlphys.nqs.samplers import Samples
 from qmlphys.nqs.states import MonteCarloState
-from qmlphys.stats import Estimate, estimate
+from qmlphys.stats import Estimate, jackknife
 
 __all__ = ["CollectiveModes", "check_modes", "parameter_offset"]
 
 _LARGEST_GAIN = 100.0  # of an excitation energy that is lost in the noise
 _ENOUGH = 256  # samples for the excitation energies, whose noise only changes how fast a mode relaxes
 _CONSTANT = 1e-12  # standard deviation of a feature that a conserved magnetisation fixes, or slope of a response
-_DEPENDENT = 1e-9  # eigenvalue of the correlation matrix below which features depend on the others
+_DEPENDENT = 1e-9  # eigenvalue of a matrix of features below which they depend on each other
+_NOISE = 1e-2  # negative eigenvalue of the energy form, relative to the largest, that is taken for noise
+_GROUPS = 32  # of chains, for the jackknife
 
 
 @dataclass(frozen=True)
 class CollectiveModes:
     """The slow modes of spins on a lattice, and how fast they are to relax.
 
-    With the eigenvectors v of the lattice's Laplacian, of lowest eigenvalues, as modes - plane waves of long
-    wavelength on a periodic lattice - the features of a configuration are sum over v of (v.s)^2 / n_sites, a mean over
-    each of the `n_modes` lowest levels, and the square of the first: m^2 and m^4 of the magnetisation a site, and the
-    structure factor of the longest waves. They are even in the spins and have the symmetry of the lattice.
+    The modes are eigenvectors v of the lattice's Laplacian: plane waves, on a periodic lattice. The features of a
+    configuration s are, for each of the `n_modes` lowest levels, the mean of (v.s)^2 / n_sites over its eigenvectors,
+    and the square of the first of these: m^2 of the magnetisation a site, the structure factor of the longest waves,
+    and m^4. They are even in the spins and have the symmetry of the lattice.
 
     Parameters
     ----------
     lattice : Lattice
         Where the spins are.
     n_modes : int, keyword
-        Levels of the Laplacian that are taken, at least 1; on a lattice that has fewer, all.
+        Levels of the Laplacian that are taken, that of m^2 counted, at least 1; on a lattice that has fewer, all.
     rate : float, keyword
         A feature of excitation energy omega < rate relaxes like exp(-rate t) rather than exp(-omega t); in units of
-        the Hamiltonian, > 0. Times the step size it must stay well below 1.
+        the Hamiltonian, > 0. It is held at half of 1 / step size where it would be more: a step then takes at most half
+        of a deviation away.
 
     Raises
     ------
@@ -85,7 +88,7 @@ class CollectiveModes:
         if not isinstance(self.lattice, lattices.Lattice):
             raise TypeError(f"Argument `lattice` must be a Lattice, such as chain(16), but it is {self.lattice!r}.")
         whole_number("n_modes", self.n_modes)
-        if not (math.isfinite(self.rate) and self.rate > 0):
+        if isinstance(self.rate, bool) or not isinstance(self.rate, float | int) or not 0 < self.rate < math.inf:
             raise ValueError(f"Argument `rate` must be a positive number, but it is {self.rate!r}.")
 
     @cached_property
@@ -145,43 +148,66 @@ class CollectiveModes:
         levels = torch.stack([part.square().mean(dim=-1) for part in amplitudes], dim=-1) / self.lattice.n_sites
         return torch.cat([levels, levels[..., :1].square()], dim=-1)
 
-    def accelerated(
-        self, hamiltonian: SpinHalf, ansatz: Ansatz, samples: Samples, energies: Tensor, *, chunk: int | None = None
-    ) -> Tensor:
-        """Return local energies whose natural gradient relaxes the slow modes at `rate`.
-
-        In the span of the features, E_loc is replaced by rate / omega of itself, feature by feature of the diagonal
-        form; a feature with omega > rate, and all outside of the span, keep what they have. At an eigenstate nothing
-        changes, since there E_loc is constant.
+    def energy_forms(
+        self, hamiltonian: SpinHalf, state: State, spins: Tensor, log_psi: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what each configuration adds to the energy form of the features, and its local energy.
 
         Parameters
         ----------
         hamiltonian : SpinHalf
             The model.
-        ansatz : Ansatz
-            The state.
+        state : State
+            Whose amplitudes they are.
+        spins : Tensor of int8, shape (n, n_sites)
+            Configurations.
+        log_psi : Tensor of complex128, shape (n,)
+            Their log psi.
+
+        Returns
+        -------
+        forms : Tensor of float64, shape (n, n_features, n_features)
+            The sum of the module's head, real part: its mean over |psi|^2 is <phi_i psi| H - E |phi_j psi>.
+        energies : Tensor of float64, shape (n,)
+            Real parts of E_loc.
+        """
+        flips = torch.from_numpy(hamiltonian.flip_terms.flips.copy()).to(spins.device)
+        forms, energies, first = [], [], 0
+        for terms in energy_terms(hamiltonian, state.ansatz, spins, log_psi, chunk=state.chunk):
+            change = self.changes(spins[first : first + len(terms)], flips)  # none by the first term, the diagonal
+            forms.append(torch.einsum("nt,nti,ntj->nij", -0.5 * terms.real, change, change))
+            energies.append(terms.real.sum(dim=1))
+            first += len(terms)
+        return torch.cat(forms), torch.cat(energies)
+
+    def accelerated(
+        self, hamiltonian: SpinHalf, state: State, samples: Samples, energies: Tensor, *, step_size: float
+    ) -> Tensor:
+        """Return local energies whose natural gradient relaxes the slow modes at `rate`.
+
+        In the span of the features, the real part of E_loc is replaced by rate / omega of itself, feature by feature of
+        the diagonal form; a feature with omega > rate, and all outside of the span, keep what they have. At an
+        eigenstate nothing changes, since there E_loc is constant.
+
+        Parameters
+        ----------
+        hamiltonian : SpinHalf
+            The model.
+        state : State
+            Whose samples they are.
         samples : Samples
             Configurations with weights.
         energies : Tensor of complex128, shape (n,)
             Their local energies.
-        chunk : int, optional, keyword
-            As for `local_energies`.
+        step_size : float, keyword
+            Of the step.
 
         Returns
         -------
         Tensor of complex128, shape (n,)
             For `NaturalGradient.direction`.
         """
-        slow = self._slow(hamiltonian, ansatz, samples, chunk)
-        force = slow.features.T @ (samples.weights * energies.real)  # the features have mean 0
-        gain = (self.rate / slow.energies.clamp(min=self.rate / _LARGEST_GAIN)).clamp(min=1.0)
-        # Where samples and state are so bad that the form is not positive, there is nothing to go by.
-        gain = torch.where(slow.energies > 0, gain, 1.0)
-        return energies + slow.features @ ((gain - 1.0) * force)
-
-    def _slow(self, hamiltonian: SpinHalf, ansatz: Ansatz, samples: Samples, chunk: int | None) -> _Slow:
-        """Diagonalise overlap and energy in the span of the features."""
-        spins, weights = samples.spins, samples.weights
+        spins, weights, log_psi = samples.spins, samples.weights, samples.log_psi
         features = self.values(spins)
         features -= weights @ features
         scale = (weights @ features.square()).sqrt()
@@ -190,19 +216,19 @@ class CollectiveModes:
         overlaps, vectors = torch.linalg.eigh(features.T @ (weights[:, None] * features))
         kept = overlaps > _DEPENDENT
         basis = vectors[:, kept] / overlaps[kept].sqrt()
-        energy = torch.zeros(len(basis), len(basis), dtype=torch.float64, device=spins.device)
-        alike = bool((weights == weights[0]).all())
-        some = slice(None, None, max(1, len(spins) // _ENOUGH) if alike else 1)
-        weights = weights[some] / weights[some].sum()
-        flips = torch.from_numpy(hamiltonian.flip_terms.flips.copy()).to(spins.device)
-        first = 0
-        for terms in energy_terms(hamiltonian, ansatz, spins[some], samples.log_psi[some], chunk=chunk):
-            rows = slice(first, first + len(terms))
-            change = self.changes(spins[some][rows], flips)[:, :, used] / scale[used]
-            energy -= 0.5 * torch.einsum("nt,nti,ntj->ij", weights[rows, None] * terms.real, change, change)
-            first = rows.stop
-        energies, rotation = torch.linalg.eigh(basis.T @ energy @ basis)
-        return _Slow(features @ (basis @ rotation), energies)
+        if isinstance(state, MonteCarloState):  # an odd stride visits all chains where there are several draws
+            stride = max(1, len(spins) // _ENOUGH) | 1
+            spins, log_psi, weights = spins[::stride], log_psi[::stride], weights[::stride] / weights[::stride].sum()
+        forms = torch.einsum("n,nij->ij", weights, self.energy_forms(hamiltonian, state, spins, log_psi)[0])
+        forms = (forms / torch.outer(scale, scale))[used][:, used]
+        omega, rotation = torch.linalg.eigh(basis.T @ forms @ basis)
+        features = features @ (basis @ rotation)  # uncorrelated, in overlap and in energy, with variance 1
+        force = features.T @ (samples.weights * energies.real)
+        rate = min(self.rate, 0.5 / step_size)
+        gain = (rate / omega.clamp(min=rate / _LARGEST_GAIN)).clamp(min=1.0)
+        # Where samples and state are so bad that the form is not positive, there is nothing to go by.
+        gain = torch.where(omega > 0, gain, 1.0)
+        return energies + features @ ((gain - 1.0) * force)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary that JSON can hold; `from_dict` reads it back."""
@@ -222,22 +248,6 @@ class CollectiveModes:
             raise ValueError(f"Argument `values` must have the keys {names}, but it is {values!r}.")
         lattice = lattices.from_label(values["lattice"])
         return CollectiveModes(lattice, n_modes=values["n_modes"], rate=values["rate"])
-
-
-@dataclass(frozen=True, eq=False)
-class _Slow:
-    """Combinations of the features that are uncorrelated, in overlap and in energy.
-
-    Attributes
-    ----------
-    features : Tensor of float64, shape (n, rank)
-        At the samples; mean 0, variance 1.
-    energies : Tensor of float64, shape (rank,)
-        Excitation energies, rising.
-    """
-
-    features: Tensor
-    energies: Tensor
 
 
 def check_modes(modes: CollectiveModes, state: State, *, name: str) -> None:
@@ -285,7 +295,7 @@ def parameter_offset(
     variance, which counts all deviations alike, would allow for much more.
 
     On Ising rings of 12 to 64 sites at their transition, in the middle of training, this was 80 to 105 % of the true
-    offset: the rest lies outside of the span, and is not in the error.
+    offset: the rest lies outside of the span and is not in the error. Where d is not small, it means nothing but that.
 
     Parameters
     ----------
@@ -303,12 +313,13 @@ def parameter_offset(
     Returns
     -------
     Estimate
-        d with its statistical error, in units of the parameter; error 0 for a full sum.
+        d with its statistical error, a jackknife over groups of chains, in units of the parameter; error 0 for a full
+        sum.
 
     Raises
     ------
     ValueError
-        If the arguments do not fit, or m^2 does not respond to the parameter.
+        If the arguments do not fit, m^2 does not vary or respond, or the state is too far from the ground state.
     FloatingPointError
         If a local energy is nan or inf.
 
@@ -328,42 +339,74 @@ def parameter_offset(
         check_hamiltonian(model, state)
     check_modes(modes, state, name="modes")
     samples = _drawn(state, n_samples)
-    ansatz, chunk = state.ansatz, state.chunk
-    order = modes.values(samples.spins)[:, 0]
-    if float((order - samples.weights @ order).abs().max()) < _CONSTANT:
+    spins, weights = samples.spins, samples.weights
+    forms, energies = modes.energy_forms(hamiltonian, state, spins, samples.log_psi)
+    require_finite(energies.to(torch.complex128))
+    changed = local_energies(shifted, state.ansatz, spins, samples.log_psi, chunk=state.chunk)
+    require_finite(changed)
+    features = modes.values(spins)
+    # Centred at the same place for all groups: what the jackknife subtracts is then small.
+    features, energies, change = (part - weights @ part for part in (features, energies, changed.real - energies))
+    columns = torch.stack([energies, change], dim=1)
+    groups = _groups(len(spins), samples.n_chains) if isinstance(state, MonteCarloState) else np.zeros(len(spins), int)
+    index = torch.from_numpy(groups).to(spins.device)
+    sums = [
+        torch.zeros(int(groups.max()) + 1, *part.shape[1:], dtype=torch.float64, device=spins.device)
+        .index_add_(0, index, weights.reshape(-1, *[1] * (part.ndim - 1)) * part)
+        .cpu()
+        .numpy()
+        for part in (
+            torch.ones_like(weights),
+            features,
+            columns,
+            features[:, :, None] * features[:, None, :],
+            features[:, :, None] * columns[:, None, :],
+            forms,
+        )
+    ]
+    if len(sums[0]) > 1:
+        return jackknife(_offset, *sums)
+    return Estimate(_offset(*sums), math.nan if isinstance(state, MonteCarloState) else 0.0)
+
+
+def _groups(n: int, n_chains: int) -> NDArray[np.int64]:
+    """Return the group of each sample; chains, or samples where there are none, stay in one group."""
+    n_units = n_chains or n
+    return np.arange(n) % n_units * min(_GROUPS, n_units) // n_units
+
+
+def _offset(*sums: NDArray[np.float64]) -> float:
+    """Return the offset from sums over groups: weight, features, energy and its change, their products, energy form."""
+    weight, *totals = (part.sum(axis=0) for part in sums)
+    mean, column, squares, products, form = (part / weight for part in totals)
+    overlap, forces = squares - np.outer(mean, mean), products - np.outer(mean, column)
+    scale = np.sqrt(overlap.diagonal().clip(min=0))
+    if scale[0] < _CONSTANT:
         raise ValueError(
             "Argument `state` must have a magnetisation that varies, but in its configurations it does not."
         )
-    slow = modes._slow(hamiltonian, ansatz, samples, chunk)
-    if float(slow.energies[0]) <= 0:
+    used = scale > _CONSTANT
+    scale, overlap, forces, form = scale[used], overlap[used][:, used], forces[used], form[used][:, used]
+    omega, vectors = np.linalg.eigh(form / np.outer(scale, scale))
+    if omega[0] < -_NOISE * omega[-1] or omega[-1] <= 0:
         raise ValueError(
             "Argument `state` must be near the ground state, but deviations of its order cost no energy: train longer."
         )
-    response = slow.features @ ((slow.features.T @ (samples.weights * order)) / slow.energies)
-    first, second = (
-        local_energies(model, ansatz, samples.spins, samples.log_psi, chunk=chunk) for model in (hamiltonian, shifted)
-    )
-    require_finite(first)
-    require_finite(second)
-    energy, change = first.real, (second - first).real
-    energy, change = (part - samples.weights @ part for part in (energy, change))
-    slope = float(samples.weights @ (response * change))
-    if abs(slope) < _CONSTANT:
-        raise ValueError(
-            "Argument `shifted` must be a model of another order, but <m^2> does not respond to the change."
-        )
-    offset = -float(samples.weights @ (response * energy)) / slope
-    if not isinstance(state, MonteCarloState):
-        return Estimate(offset, 0.0)
-    rest = (response * (energy + offset * change) / slope).cpu().numpy()
-    return Estimate(offset, estimate(by_chain(rest, samples.n_chains)).error)
+    kept = omega > _DEPENDENT * omega[-1]
+    vectors = vectors[:, kept]
+    response = vectors @ ((vectors.T @ (overlap[0] / scale)) / omega[kept]) / scale
+    energy, change = response @ forces
+    if abs(change) < _CONSTANT:
+        raise ValueError("Argument `shifted` must be a model of another order, but <m^2> does not respond to it.")
+    return float(-energy / change)
 
 
 def _drawn(state: State, n_samples: int | None) -> Samples:
     """Take at least so many configurations; a full sum takes all."""
     n_draws = 1
-    if isinstance(state, MonteCarloState) and n_samples is not None:
-        n_draws = math.ceil(whole_number("n_samples", n_samples) / state.n_samples)
+    if n_samples is not None:
+        whole_number("n_samples", n_samples)
+        n_draws = math.ceil(n_samples / getattr(state, "n_samples", n_samples))
     parts = [state.samples() for _ in range(n_draws)]
     weights = torch.cat([part.weights for part in parts]) / n_draws
     spins, log_psi = (torch.cat([getattr(part, name) for part in parts]) for name in ("spins", "log_psi"))

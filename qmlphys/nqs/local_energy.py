@@ -151,6 +151,7 @@ def local_energies(
     return torch.cat([(terms[:, 0] + terms[:, 1:].sum(dim=1)).to(torch.complex128) for terms in parts])
 
 
+@torch.no_grad()
 def energy_terms(
     hamiltonian: SpinHalf, ansatz: Ansatz, spins: Tensor, log_psi: Tensor, *, chunk: int | None = None
 ) -> Iterator[Tensor]:
@@ -170,14 +171,13 @@ def energy_terms(
     terms = _terms_of(hamiltonian, spins.device)
     ratios = _Ratios(ansatz, terms, chunk)
     n_rows = max(1, _BLOCK // max(terms.selector.shape))
-    with torch.no_grad():
-        for part, log_psi_part in zip(spins.split(n_rows), log_psi.detach().split(n_rows), strict=True):
-            elements = terms.elements(part)
-            wanted = elements != 0
-            wanted[:, 0] = False
-            found = torch.where(wanted, elements * ratios(part, log_psi_part, wanted), 0.0)
-            found[:, 0] = elements[:, 0]
-            yield found
+    for part, log_psi_part in zip(spins.split(n_rows), log_psi.detach().split(n_rows), strict=True):
+        elements = terms.elements(part)
+        wanted = elements != 0
+        wanted[:, 0] = False
+        found = torch.where(wanted, elements * ratios(part, log_psi_part, wanted), 0.0)
+        found[:, 0] = elements[:, 0]
+        yield found
 
 
 class _Ratios:

@@ -280,17 +280,18 @@ class VMC:
             self._restore()
             raise self._error(str(error), step, "energy") from error
         parameters = flat_parameters(ansatz)
-        if self.collective is not None:
-            energies = self.collective.accelerated(self.hamiltonian, ansatz, samples, energies, chunk=state.chunk)
         tangent = Tangent(ansatz, samples.spins, chunk=state.chunk)
+        size = self.step_size(step)
         try:
+            if self.collective is not None:
+                energies = self.collective.accelerated(self.hamiltonian, state, samples, energies, step_size=size)
             direction = self.natural_gradient.direction(
                 tangent, energies, samples.weights, step=step, previous=self._previous
             )
         except (FloatingPointError, torch.linalg.LinAlgError) as error:
             self._whole = True
             raise self._error(str(error), step, "step") from error
-        size, delta = self.step_size(step), direction.delta
+        delta = direction.delta
         norm = size * float(torch.linalg.vector_norm(delta))
         if not math.isfinite(norm):
             self._whole = True
@@ -368,6 +369,8 @@ class VMC:
         step_size: float | Schedule | None = None,
     ) -> VMC:
         """Go on from a checkpoint: the steps that follow are bit for bit those that would have followed.
+
+        Collective modes are the checkpoint's.
 
         That holds for one machine and number of threads; otherwise they agree to rounding.
 

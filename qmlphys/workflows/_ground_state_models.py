@@ -284,7 +284,7 @@ def driver_of(
     n_steps : int
         Steps that it will take.
     collective : CollectiveModes, optional
-        Slow modes that it relaxes.
+        Slow modes that it relaxes faster.
 
     Returns
     -------

@@ -152,7 +152,10 @@ def figures(
             plotting.phase_diagram(
                 {float(size): line for size, line in measured.items()}, critical_point=fitted, exact=known
             ),
-            "The same as a phase diagram; light band: the critical field found, dotted: the known one.",
+            "The same as a phase diagram; "
+            + ("light band: the critical field found, " if fitted else "")
+            + "dotted: the "
+            "known one.",
         ),
         "ground-state-crossing": (
             plotting.curves(ratios, y_label=label, critical_point=fitted, exact=known),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ MAGNETIZATION = "magnetisation"
 CONFUSION = "confusion"
 COMPONENT = "component"
 TRANSFERRED = "transferred"
+_LOG = logging.getLogger(__name__)
 _RELAXATION = 2 / 3  # of the steps near the transition
 _GROUPS = 32  # chains are joined to so many, which is enough for the jackknife
 
@@ -67,7 +69,7 @@ class PhasesConfig:
     n_fields : int
         Fields near the transition, for each size.
     half_width : float, optional
-        Half of that window, 1.6 on chains and 1 on squares, whose sizes are smaller: |h / h_0 - 1| L at its ends, with
+        Half of that window, 1.6 on chains and 0.5 on squares, where more happens: |h / h_0 - 1| L at its ends, with
         h_0 from the sizes before; twice that for the first two sizes, whose h_0 is a guess.
     recipe : Recipe
         How states are trained; its target ends the training of the scan's states only.
@@ -109,7 +111,7 @@ class PhasesConfig:
         for name in ("sizes", "ends", "moved_down", "moved_up"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.half_width is None:
-            object.__setattr__(self, "half_width", 1.6 if self.lattice == "chain" else 1.0)
+            object.__setattr__(self, "half_width", 1.6 if self.lattice == "chain" else 0.5)
         if len(set(self.sizes)) < 2 or list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"Argument `sizes` must hold at least two growing sizes, but it is {self.sizes}.")
         if self.training_size not in self.sizes:
@@ -327,7 +329,7 @@ class Journey:
         settings = replace(
             config.scan_config(size),
             fields=tuple(float(h) for h in fields),
-            # No early end: the slowest mode, which makes up the order, hardly shows in the V-score.
+            # No early end: the collective modes, which make up the order, hardly show in the V-score.
             recipe=replace(config.recipe, target=0.0),
             n_first_steps=2 * config.n_window_steps * size // config.sizes[0],
             n_steps=config.n_window_steps * size // config.sizes[0],
@@ -378,8 +380,11 @@ class Journey:
         names = [str(name) for name in windows[0]["learner"].values]
         seeds = [name for name in names if name.startswith("network")]
         found: dict[str, Any] = {"network": [math.nan] * 4}
-        with contextlib.suppress(ValueError):  # no fit is acceptable: windows too wide, states too bad
+        try:
             scans = [collapse_of(windows, name) for name in seeds]
+        except ValueError as error:  # windows too wide, or states too bad: there is still a report
+            _LOG.warning("the networks give no critical field: %s", error)
+        else:
             found["network"] = []
             for k, quantity in enumerate(("critical_point", "nu")):
                 parts = [Estimate(getattr(scan, quantity).mean, scan.statistical[k]) for scan in scans]
@@ -395,7 +400,7 @@ class Journey:
                 found[name] = [*_pair(scan.critical_point), *_pair(scan.nu)]
         sizes, fields, values, errors = points_of(windows, seeds[0])
         # States may lag behind the field in one direction, so that this part of the error does not average out.
-        state = float(np.mean(windows[-1]["state_error"].values))
+        state = float(windows[-1]["state_error"].mean())  # of those that are known
         for key in ("network", *others):
             found[key][1] = math.hypot(found[key][1], state)
         found["state_error"] = state

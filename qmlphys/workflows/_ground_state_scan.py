@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from qmlphys import nqs
 
 __all__ = ["ScanConfig", "energies_of", "scan", "scan_states"]
+
+_LOG = logging.getLogger(__name__)
 
 # Of sampled states while slow modes relax. With a small shift the parameters follow the noise of few samples; with this
 # one, and without momentum, the order can settle.
@@ -49,7 +52,7 @@ class ScanConfig:
     relaxation : float
         Part of them, at their end, that relax collective modes (`qmlphys.nqs.CollectiveModes`), with a large diagonal
         shift and without momentum where states are sampled; at least 0, less than 1, for "tfim" in basis Z. Above 0,
-        each state also comes with its offset: by how much the field is off of that whose ground state has its order.
+        each state also comes with its offset: how far the field lies from the one whose ground state has its order.
     n_draws : int
         Draws from each chain.
     n_skip : int
@@ -127,10 +130,10 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
             # Chains go on from the last snapshots: in an ordered phase, new ones would need N^2 sweeps to lose their
             # walls.
             state.chains = before[-1]["spins"].values[0, :, -1]
-    n_last = round(config.relaxation * n_steps)
+    n_last = min(round(config.relaxation * n_steps), n_steps - 1)
+    modes = nqs.CollectiveModes(config.geometry) if config.relaxation else None
     driver_of(model, state, recipe, n_steps=n_steps - n_last).run(n_steps - n_last, target=recipe.target or None)
     if n_last:
-        modes = nqs.CollectiveModes(config.geometry)
         relaxing = recipe
         if isinstance(state, nqs.MonteCarloState):
             relaxing = replace(recipe, diagonal_shift=_RELAXATION_SHIFT, momentum=0.0)
@@ -155,12 +158,22 @@ def _train(config: ScanConfig, value: float, before: Sequence[xr.Dataset], seed:
         "parameters": json.dumps(_plain(state.parameters)),
         "v_score": float(config.geometry.n_sites * e.var() / (e.mean() - model.reference_energy) ** 2),
     }
-    if config.relaxation:
-        n_samples = _OFFSET_DRAWS * recipe.n_chains
-        modes = nqs.CollectiveModes(config.geometry)
-        offset = nqs.parameter_offset(drawn, model, config.model(value + 1.0), modes, n_samples=n_samples)
-        ds.attrs["offset"] = json.dumps([offset.mean, offset.error])
+    if modes is not None:
+        ds.attrs["offset"] = json.dumps(_offset(config, value, drawn, modes))
     return ds
+
+
+def _offset(config: ScanConfig, value: float, state: nqs.State, modes: nqs.CollectiveModes) -> list[float | None]:
+    """Measure the offset of the field and its error; [None, None] where the state gives none."""
+    from qmlphys import nqs
+
+    n_samples = _OFFSET_DRAWS * config.recipe.n_chains
+    try:
+        offset = nqs.parameter_offset(state, config.model(value), config.model(value + 1.0), modes, n_samples=n_samples)
+    except ValueError as error:  # all spins up, or far from the ground state: the snapshots are kept all the same
+        _LOG.warning("the offset of %s %g is not known: %s", _name(config), value, error)
+        return [None, None]
+    return [offset.mean, offset.error]
 
 
 def _name(config: ScanConfig) -> str:

@@ -22,6 +22,7 @@ from qmlphys.workflows import analysis, ground_state
 from qmlphys.workflows.ground_state import GroundStateConfig, PhasesConfig, Recipe, ScanConfig
 from qmlphys.workflows.runs import RunFolder
 
+LEARNERS = (journeys.TRANSFERRED, journeys.COMPONENT, journeys.CONFUSION, journeys.MAGNETIZATION)
 QUICK = Recipe(alpha=2, n_samples=256, n_chains=64)
 SCAN = ScanConfig(size=8, fields=(0.6, 1.0, 1.4, 1.8, 2.2), recipe=QUICK, n_first_steps=60, n_steps=30, n_draws=40)
 
@@ -155,6 +156,28 @@ def test_relaxation_ends_the_training(
     assert error == 0 if size == 8 else 0 < error < 0.05
 
 
+def test_one_step_is_not_one_of_relaxation() -> None:
+    scans.scan_states(ScanConfig(size=6, fields=(1.5,), recipe=QUICK, n_first_steps=1, relaxation=0.9, n_draws=1))
+
+
+def test_a_state_without_an_offset_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    # Without a field the samples keep the product of the spins, which the model at another field would not.
+    config = ScanConfig(size=6, fields=(0.0, 1.0), recipe=QUICK, n_first_steps=20, relaxation=0.5, n_draws=2)
+    ds = ground_state.scan(config)
+    assert json.loads(ds.attrs["offsets"])[0] == [None, None]
+    assert "the offset of field 0 is not known" in caplog.text
+    errors = collapse.state_errors(ds)
+    assert np.isfinite(errors).tolist() == [False, True]
+
+
+def test_points_without_a_known_error_are_left_out() -> None:
+    windows = windows_of(np.random.default_rng(3), 1.0, 0.001)
+    windows[1]["state_error"][2] = np.nan
+    points = collapse.points_of(windows, "m")
+    assert [len(column) for column in points] == [20] * 4
+    assert np.isfinite(points).all()
+
+
 def test_the_error_of_a_state_is_its_offset_and_the_error_of_that(tmp_path: Path) -> None:
     config = ScanConfig(size=8, fields=(1.5, 1.2), recipe=QUICK, n_first_steps=20, n_steps=5, n_draws=2)
     settled = replace(config, relaxation=0.5)
@@ -165,9 +188,9 @@ def test_the_error_of_a_state_is_its_offset_and_the_error_of_that(tmp_path: Path
     assert json.loads(again.attrs["offsets"]) == offsets
     assert "offsets" not in scans.scan(config).attrs
     assert len(offsets) == 2
-    offsets[0][1] = 3 / 4 * offsets[0][0]
+    offsets[0][1] = 3 / 4 * 1.25 * offsets[0][0]
     found = collapse.state_errors(kept.assign_attrs(offsets=json.dumps(offsets)))
-    np.testing.assert_allclose(found, [1.25 * abs(offsets[0][0]), abs(offsets[1][0])])
+    np.testing.assert_allclose(found, [1.25**2 * abs(offsets[0][0]), 1.25 * abs(offsets[1][0])])
 
 
 def test_snapshots_in_the_basis_of_the_field() -> None:
@@ -243,6 +266,10 @@ def test_a_search_whose_fits_fail_says_so_and_draws_the_rest(tmp_path: Path, mon
     assert set(drawn) >= {"ground-state-output", "ground-state-crossing"}
     assert "ground-state-collapse" not in drawn
     assert "no fit is acceptable" in drawn["ground-state-output"][1]
+    parts = {size: {**part, "clustering": [1.0, 0.1], "confusion": [1.0, 0.1]} for size, part in parts.items()}
+    found |= {name: [np.nan] * 4 for name in ("moved down", "moved up", *LEARNERS)}
+    table = {row.name: row for row in outputs.rows(config, parts, found, parts)}
+    assert np.isnan(table["h_c, CNN"].value)
 
 
 @pytest.mark.parametrize(
