@@ -653,6 +653,23 @@ def test_window_scan_coverage():
     assert np.sqrt(np.mean(np.square(z_bare))) > 2
 
 
+def test_a_correction_of_the_slope_is_in_the_error_of_nu():
+    """Three sizes cannot tell it from nu: scans that try it both ways cover the truth, those without it do not."""
+    rng, sigma = np.random.default_rng(26), 1e-3
+    length, t, values = synthetic(b=0.3, c=0.2, omega=1.0, sizes=(16, 32, 64))
+    windows = {"orders": (3, 4), "corrections": (1.0, 2.0), "nonlinear": (False,), "weights": "flat"}
+    z, z_bare = [], []
+    for _ in range(8):
+        arguments = (length, t, values + sigma * rng.normal(size=len(t)), np.full(len(t), sigma))
+        both = scaling.window_scan(*arguments, mixed=(False, True), **windows)
+        bare = scaling.window_scan(*arguments, **windows)
+        assert len(both.fits) + both.n_failed == 2 * (len(bare.fits) + bare.n_failed)
+        z.append(both.nu.deviation(1.0))
+        z_bare.append(bare.nu.deviation(1.0))
+    assert np.sqrt(np.mean(np.square(z))) < 1.8
+    assert np.sqrt(np.mean(np.square(z_bare))) > 2
+
+
 def test_window_scan_books():
     """Weights, budget and rejected fits."""
     length, t, values = synthetic()

@@ -94,7 +94,7 @@ def window_scan(
     orders: Sequence[int] = (2, 3, 4),
     corrections: Sequence[Correction] = (None, 1.0, 2.0),
     nonlinear: Sequence[bool] = (False, True),
-    mixed: bool = False,
+    mixed: Sequence[bool] = (False,),
     replicas: npt.ArrayLike | None = None,
     replica_kind: Literal["jackknife", "bootstrap"] = "jackknife",
     minimum_p_value: float = 0.01,
@@ -127,8 +127,10 @@ def window_scan(
         a window determines are left out.
     nonlinear : sequence of bool
         Whether x bends with T - T_c, tried both ways; for wide windows of small sizes it does.
-    mixed : bool
-        Whether fits with a correction also have the term c x L^-omega.
+    mixed : sequence of bool
+        Whether fits with a correction also have the term c x L^-omega; with both, tried both ways. Few sizes cannot
+        tell a correction of the slope from nu, and leaving the term out then makes the error of nu too small. (True,)
+        alone leaves out fits without a correction.
     replicas, replica_kind, guess
         As in `collapse`.
     minimum_p_value : float
@@ -163,7 +165,7 @@ def window_scan(
         raise ValueError(f"Argument `weights` must be 'aic' or 'flat', but is {weights!r}.")
     if not 0 <= minimum_p_value < 1:
         raise ValueError(f"Argument `minimum_p_value` must lie in [0, 1), but is {minimum_p_value}.")
-    for name, choices in (("orders", orders), ("corrections", corrections), ("nonlinear", nonlinear)):
+    for name, choices in (("orders", orders), ("corrections", corrections), ("nonlinear", nonlinear), ("mixed", mixed)):
         if len(choices) == 0:
             raise ValueError(f"Argument `{name}` must hold at least one choice, but is empty.")
 
@@ -188,7 +190,11 @@ def window_scan(
     fits: list[tuple[float, float, int, Correction, bool, Collapse, int]] = []
     n_failed = 0
     last_error: ValueError | None = None
-    for smallest, width, order, correction, bent in product(minimum_sizes, widths, orders, corrections, nonlinear):
+    for smallest, width, order, correction, bent, steep in product(
+        minimum_sizes, widths, orders, corrections, nonlinear, mixed
+    ):
+        if steep and correction is None:  # there is no omega; the other way round it is tried
+            continue
         kept = (length >= smallest) & (x <= width * (1 + 1e-12))
         try:
             fit = collapse(
@@ -198,7 +204,7 @@ def window_scan(
                 None if errors is None else pilot.errors[kept],
                 order=order,
                 correction=correction,
-                mixed=mixed and correction is not None,
+                mixed=steep,
                 nonlinear=bent,
                 replicas=None if table is None else table[kept],
                 replica_kind=replica_kind,

@@ -53,4 +53,5 @@ def collapse_of(windows: list[xr.Dataset], learner: str) -> scaling.WindowScan:
     With exact snapshots of the chain at L = 8, 16, 32 the root mean square of (h_c - 1) / error is 0.7 to 1.1.
     """
     # Up to the fifth order: windows of small squares hold most of the step from one phase's value to the other's.
-    return scaling.window_scan(*points_of(windows, learner), orders=(2, 3, 4, 5), weights="flat")
+    points = points_of(windows, learner)
+    return scaling.window_scan(*points, orders=(2, 3, 4, 5), mixed=(False, True), weights="flat")
