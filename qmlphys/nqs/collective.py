@@ -268,6 +268,12 @@ def check_modes(modes: CollectiveModes, state: State, *, name: str) -> None:
         If they are of another kind.
     ValueError
         If they have another number of sites.
+
+    Examples
+    --------
+    >>> from qmlphys.nqs import FullSumState
+    >>> from qmlphys.nqs.ansatz import RBM
+    >>> check_modes(CollectiveModes(lattices.chain(6)), FullSumState(RBM(6, rng=1)), name="collective")
     """
     if not isinstance(modes, CollectiveModes):
         raise TypeError(f"Argument `{name}` must be CollectiveModes, but it is {modes!r}.")

@@ -166,6 +166,17 @@ def energy_terms(
     ------
     Tensor of float64 or complex128, shape (rows, n_terms)
         <s|H|s'> psi(s') / psi(s), s' following the terms of ``hamiltonian.flip_terms``: the first is the diagonal.
+
+    Examples
+    --------
+    >>> from qmlphys.hamiltonians import TransverseIsing
+    >>> from qmlphys.lattices import chain
+    >>> from qmlphys.nqs.ansatz import RBM
+    >>> ansatz = RBM(4, scale=0.0)  # the same amplitude everywhere: every flip has the ratio 1
+    >>> spins = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1]])
+    >>> (terms,) = energy_terms(TransverseIsing(chain(4), field=0.5), ansatz, spins, ansatz(spins).detach())
+    >>> terms.real.tolist()
+    [[-4.0, -0.5, -0.5, -0.5, -0.5], [4.0, -0.5, -0.5, -0.5, -0.5]]
     """
     spins = spins.to(torch.int8)
     terms = _terms_of(hamiltonian, spins.device)
