@@ -9,6 +9,8 @@ the same number of threads, in turns after a warm-up: A B A B. NetKet's driver i
 fastest is the one compared. `--netket` names a Python that has it (its own environment does not disturb this one).
 `--accuracy` adds ground states, each trained once from one seed and then measured on fresh samples: minutes.
 `--representations` adds restricted Boltzmann machines beside matrix product states on one Hamiltonian.
+
+One file, because every row lands in one table and one file of results.
 """
 
 from __future__ import annotations
@@ -378,6 +380,8 @@ def show(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qmlphys.stats import Estimate
+
     table = Table(title="Neural quantum states")
     for column in ("row", "value", "peer", "peer's value", "ratio", "aim", "first / later step"):
         table.add_column(column)
@@ -386,7 +390,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         low, high = row.get("ratio_range", (0.0, 0.0))
         table.add_row(
             row["name"],
-            f"{row['value']:.3g} {row['unit']}",
+            f"{Estimate(row['value'], row['error'])}" if "error" in row else f"{row['value']:.3g} {row['unit']}",
             f"{row['peer']}, {row['peer_mode']}" if row.get("peer") else "-",
             f"{row['peer_value']:.3g} s" if row.get("peer") else "-",
             "-" if ratio is None else f"{ratio:.1f} ({low:.1f} to {high:.1f})",

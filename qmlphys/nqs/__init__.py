@@ -39,9 +39,10 @@ if TYPE_CHECKING:
         TranslationRBM,
         VisionTransformer,
     )
-    from qmlphys.nqs.collective import CollectiveModes, parameter_offset
+    from qmlphys.nqs.collective import CollectiveModes
     from qmlphys.nqs.local_energy import local_energies
     from qmlphys.nqs.natural_gradient import NaturalGradient
+    from qmlphys.nqs.offset import parameter_offset
     from qmlphys.nqs.samplers import (
         ClusterMetropolis,
         Direct,
@@ -102,7 +103,7 @@ _HOMES = {
     "VisionTransformer": "ansatz",
     "WarmUp": "schedules",
     "local_energies": "local_energy",
-    "parameter_offset": "collective",
+    "parameter_offset": "offset",
 }
 _MODULES = (
     "ansatz",
@@ -113,6 +114,7 @@ _MODULES = (
     "local_energy",
     "natural_gradient",
     "neural_tangent",
+    "offset",
     "samplers",
     "schedules",
     "states",

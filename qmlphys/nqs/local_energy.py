@@ -172,11 +172,10 @@ def energy_terms(
     >>> from qmlphys.hamiltonians import TransverseIsing
     >>> from qmlphys.lattices import chain
     >>> from qmlphys.nqs.ansatz import RBM
-    >>> ansatz = RBM(4, scale=0.0)  # the same amplitude everywhere: every flip has the ratio 1
-    >>> spins = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1]])
-    >>> (terms,) = energy_terms(TransverseIsing(chain(4), field=0.5), ansatz, spins, ansatz(spins).detach())
+    >>> flat, up = RBM(3, scale=0.0), torch.ones(1, 3)
+    >>> (terms,) = energy_terms(TransverseIsing(chain(3), field=0.5), flat, up, flat(up).detach())
     >>> terms.real.tolist()
-    [[-4.0, -0.5, -0.5, -0.5, -0.5], [4.0, -0.5, -0.5, -0.5, -0.5]]
+    [[-3.0, -0.5, -0.5, -0.5]]
     """
     spins = spins.to(torch.int8)
     terms = _terms_of(hamiltonian, spins.device)

@@ -1,4 +1,7 @@
-"""Variational Monte Carlo: the driver that takes a state to the ground state, step by step."""
+"""Variational Monte Carlo: the driver that takes a state to the ground state, step by step.
+
+One file for one class, whose steps and checkpoints share its state; nearly half of it documents them.
+"""
 
 from __future__ import annotations
 

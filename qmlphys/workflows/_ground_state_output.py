@@ -112,6 +112,7 @@ def figures(
     known = _KNOWN[config.lattice][0]
     critical, nu = Estimate(*map(_number, found["network"][:2])), Estimate(*map(_number, found["network"][2:]))
     fitted = critical if math.isfinite(critical.mean) else None
+    band = "light band: the critical field found, " if fitted else ""
     measured = {size: _curve(outputs[str(size)]["network 0"]) for size in config.sizes}
     points = {key: np.asarray(value, dtype=float) for key, value in found["points"].items()}
     ratios = {}
@@ -152,10 +153,7 @@ def figures(
             plotting.phase_diagram(
                 {float(size): line for size, line in measured.items()}, critical_point=fitted, exact=known
             ),
-            "The same as a phase diagram; "
-            + ("light band: the critical field found, " if fitted else "")
-            + "dotted: the "
-            "known one.",
+            f"The same as a phase diagram; {band}dotted: the known one.",
         ),
         "ground-state-crossing": (
             plotting.curves(ratios, y_label=label, critical_point=fitted, exact=known),

@@ -1,4 +1,7 @@
-"""From ground states to a quantum critical point: the steps of `qmlphys.workflows.ground_state.phases`."""
+"""From ground states to a quantum critical point: the steps of `qmlphys.workflows.ground_state.phases`.
+
+One file: the steps of one search hand their results to each other, and are read in their order.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ class PhasesConfig:
         Optimisation steps of a scan's first state, of its later ones, and of those near the transition at the smallest
         size. Larger sizes take as many more as they are longer, since the gap closes as 1 / L, and the first state in
         a window, which starts from far away, twice as many. Near the transition two thirds of the steps relax the
-        collective modes of sampled states, and the offset of each state's field is measured and enters the errors.
+        collective modes, and the offset of each state's field is measured and enters the errors.
     seed : int
         Where all randomness starts.
 
